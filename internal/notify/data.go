@@ -1,0 +1,158 @@
+package notify
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"latchkey/internal/access"
+)
+
+// Data is what a message can be about. A template uses the fields that concern
+// it; Render refuses if one that it cannot do without is empty.
+//
+// All instants are UTC and shown in the property's zone. A zero StartsAt reads as
+// "now", a zero EndsAt as "no end" (I1).
+type Data struct {
+	InviterName   string // invitation; on a revoked one, whom to ask
+	GuestName     string // greets the guest; names them to the inviter
+	GuestEmail    string // the invited address (I3); stands in for a missing GuestName
+	PropertyName  string // all but sign_in_code
+	EntranceNames []string
+	StartsAt      time.Time
+	EndsAt        time.Time
+	ExpiresAt     time.Time // invitation, invitation_expired: until when it can be answered (I5)
+	AcceptURL     string    // invitation: absolute http or https URL
+	EntranceName  string    // entrance_unlocked
+	OpenedAt      time.Time // entrance_unlocked
+	Reason        string    // a person's own words, if any: invitation_revoked, verification_required
+	Code          string    // sign_in_code
+	CodeMinutes   int       // sign_in_code: how long it works
+}
+
+// The most characters of a name, an address, a reason and a subject that a message
+// shows.
+const (
+	maxEmail   = 254
+	maxName    = 100
+	maxReason  = 500
+	maxSubject = 150
+)
+
+// clean makes what people typed safe to repeat in a message.
+func (d Data) clean() Data {
+	d.InviterName = plain(d.InviterName, maxName)
+	d.GuestEmail = shorten(oneLine(d.GuestEmail), maxEmail)
+	if d.GuestName == d.GuestEmail { // an app that knows no name repeats the address
+		d.GuestName = ""
+	}
+	d.GuestName = plain(d.GuestName, maxName)
+	d.PropertyName = plain(d.PropertyName, maxName)
+	d.EntranceName = plain(d.EntranceName, maxName)
+	d.Reason = plain(d.Reason, maxReason)
+	names := make([]string, 0, len(d.EntranceNames))
+	for _, name := range d.EntranceNames {
+		names = append(names, plain(name, maxName))
+	}
+	d.EntranceNames = names
+	return d
+}
+
+// Guest is how the guest is named to the inviter.
+func (d Data) Guest() string {
+	if d.GuestName != "" {
+		return d.GuestName
+	}
+	return d.GuestEmail
+}
+
+// check says which fact a template cannot do without.
+func (d Data) check(t Template) error {
+	missing := func(field string, absent bool) error {
+		if absent {
+			return fmt.Errorf("render %s: Data.%s is missing", t, field)
+		}
+		return nil
+	}
+	if t == access.TemplateSignInCode {
+		return first(missing("Code", d.Code == ""), missing("CodeMinutes", d.CodeMinutes <= 0))
+	}
+	if err := missing("PropertyName", d.PropertyName == ""); err != nil {
+		return err
+	}
+	switch t {
+	case access.TemplateInvitation:
+		return first(missing("InviterName", d.InviterName == ""), missing("EntranceNames", len(d.EntranceNames) == 0),
+			missing("GuestEmail", d.GuestEmail == ""), missing("ExpiresAt", d.ExpiresAt.IsZero()), checkURL(d.AcceptURL))
+	case access.TemplateInvitationAccepted, access.TemplateInvitationDeclined:
+		return missing("GuestName", d.Guest() == "")
+	case access.TemplateInvitationExpired:
+		return first(missing("GuestEmail", d.GuestEmail == ""), missing("ExpiresAt", d.ExpiresAt.IsZero()))
+	case access.TemplateEntranceUnlocked:
+		return first(missing("GuestName", d.Guest() == ""), missing("EntranceName", d.EntranceName == ""),
+			missing("OpenedAt", d.OpenedAt.IsZero()))
+	default:
+		return nil
+	}
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkURL names the field but not the link, which holds a secret.
+func checkURL(link string) error {
+	u, err := url.Parse(link)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("render invitation: Data.AcceptURL is not an absolute http or https URL")
+	}
+	return nil
+}
+
+var (
+	scheme = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*):/+`)
+	domain = regexp.MustCompile(`\.(\p{L}{2})`)
+)
+
+// plain is one line of at most limit characters in which no mail program sees a
+// web address: "see http://evil.example" becomes "see http evil. example".
+func plain(s string, limit int) string {
+	s = scheme.ReplaceAllString(oneLine(s), "$1 ")
+	return shorten(domain.ReplaceAllString(s, ". $1"), limit)
+}
+
+// oneLine drops what is not seen, controls and direction overrides above all, and
+// makes every run of white space one space. Joiners stay: scripts and emoji need
+// them.
+func oneLine(s string) string {
+	visible := strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r), unicode.In(r, unicode.Zl, unicode.Zp):
+			return ' '
+		case r == '\u200c', r == '\u200d':
+			return r
+		case r == unicode.ReplacementChar, unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co):
+			return -1
+		default:
+			return r
+		}
+	}, s)
+	return strings.Join(strings.Fields(visible), " ")
+}
+
+// shorten cuts to limit characters, the last an ellipsis if something was cut.
+func shorten(s string, limit int) string {
+	letters := []rune(s)
+	if len(letters) <= limit {
+		return s
+	}
+	return strings.TrimSpace(string(letters[:limit-1])) + "…"
+}

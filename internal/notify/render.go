@@ -1,0 +1,110 @@
+package notify
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"latchkey/internal/notify/wording"
+)
+
+//go:embed locales/*.toml
+var locales embed.FS
+
+//go:embed mail.html
+var mailHTML string
+
+//go:embed mail.css
+var mailCSS string
+
+var layout = template.Must(template.New("mail").Parse(mailHTML))
+
+var catalog = sync.OnceValues(func() (*wording.Catalog, error) { return wording.Load(locales) })
+
+// Render writes the message that template t is, in the language that suits the
+// reader's locale best, English if none does. Instants are shown in zone, the
+// property's, always with the zone's name. ID, To and At are left to the caller.
+//
+// It fails if the template is unknown, zone is nil, a fact it cannot do without is
+// missing or a phrase has no translation; never because of what a name contains.
+func Render(t Template, locale string, zone *time.Location, d Data) (Message, error) {
+	if !slices.Contains(Templates(), t) {
+		return Message{}, fmt.Errorf("render: there is no template %q", t)
+	}
+	if zone == nil {
+		return Message{}, errors.New("render: the property's time zone is missing")
+	}
+	d = d.clean()
+	if err := d.check(t); err != nil {
+		return Message{}, err
+	}
+	messages, err := catalog()
+	if err != nil {
+		return Message{}, fmt.Errorf("render %s: %w", t, err)
+	}
+	w := writer{Voice: messages.In(locale), zone: zone, data: d}
+	c := w.compose(t)
+	if err := w.Err(); err != nil {
+		return Message{}, fmt.Errorf("render %s: %w", t, err)
+	}
+	html, err := c.html()
+	if err != nil {
+		return Message{}, fmt.Errorf("render %s: %w", t, err)
+	}
+	return Message{
+		Channel: ChannelEmail, Template: t, Locale: c.Language,
+		Subject: c.Subject, Text: c.text(), HTML: html, Links: c.links(),
+	}, nil
+}
+
+// StyleSource is the Content-Security-Policy source of the style block in every
+// message's HTML, for pages that show messages.
+func StyleSource() string {
+	sum := sha256.Sum256([]byte(mailCSS))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func (c content) html() (string, error) {
+	var page bytes.Buffer
+	err := layout.Execute(&page, struct {
+		content
+		Style template.CSS
+	}{c, template.CSS(mailCSS)}) //nolint:gosec // embedded at build time, not input
+	if err != nil {
+		return "", fmt.Errorf("lay out the HTML: %w", err)
+	}
+	return page.String(), nil
+}
+
+// text lays the content out for readers without HTML: paragraphs with an empty
+// line between them.
+func (c content) text() string {
+	blocks := []string{c.Greeting, c.Lead, c.Code}
+	lines := make([]string, 0, len(c.Facts))
+	for _, f := range c.Facts {
+		lines = append(lines, f.Label+": "+f.Value)
+	}
+	blocks = append(blocks, strings.Join(lines, "\n"))
+	if c.Link != "" {
+		blocks = append(blocks, c.Action+":\n"+c.Link)
+	}
+	blocks = append(blocks, c.Notes...)
+	blocks = append(blocks, "-- \n"+c.Footer)
+	blocks = slices.DeleteFunc(blocks, func(s string) bool { return s == "" })
+	return strings.Join(blocks, "\n\n") + "\n"
+}
+
+func (c content) links() []string {
+	if c.Link == "" {
+		return nil
+	}
+	return []string{c.Link}
+}
