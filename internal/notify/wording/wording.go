@@ -9,7 +9,9 @@
 //
 // A reader's locale is matched to the languages by BCP 47: ja-JP gets Japanese,
 // a language that no file is for gets English. Every catalog also knows how to
-// write dates, times and lists ([Voice.Instant], [Voice.List]).
+// write dates, times and lists ([Voice.Instant], [Voice.List]) and the labels of an
+// item's facts (fact.property, fact.starts, …), so that a message and a page call a
+// thing by one name.
 //
 // A message that is missing in the voice's language is an error even if English
 // has it: nobody is written to in two languages at once.
@@ -39,7 +41,7 @@ type Catalog struct {
 	matcher language.Matcher
 }
 
-// Load reads locales/*.toml of files, on top of the wording of dates and lists
+// Load reads locales/*.toml of files, on top of the wording of dates, lists and facts
 // that all catalogs share.
 func Load(files fs.FS) (*Catalog, error) {
 	bundle := i18n.NewBundle(language.English)
