@@ -1,0 +1,133 @@
+// Package activities is what the workflows do to the world: write down what has
+// changed, bring panels up to date, send messages. It also has [Opener], which
+// opens doors on behalf of the API, outside any workflow (E9).
+//
+// Every activity can run twice and can be cut off at any line. What must not
+// happen twice is keyed: a change by item and revision, a grant by panel, item and
+// revision, a message by its row, an opening by its command (BEHAVIOUR.md E1, P3, P4).
+//
+// The package knows neither Postgres nor the wire: it asks for the small
+// interfaces below, which internal/store and internal/app satisfy.
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"latchkey/internal/access"
+)
+
+// ErrReleased says that the claim behind an invitation was given up before its
+// workflow recorded anything (E2).
+var ErrReleased = errors.New("the claim was released")
+
+// ReleasedType is the type of the application error that carries [ErrReleased].
+const ReleasedType = "claim_released"
+
+// Records keeps what workflows have decided.
+type Records interface {
+	// RecordInvitation writes the state, its events, grants and messages in one
+	// transaction. An older or equal revision changes nothing. It fails with
+	// ErrReleased if the invitation does not exist.
+	RecordInvitation(ctx context.Context, s access.Invitation, now time.Time) error
+	// ReviewVerification records a lapse that has happened (I10) and returns when to
+	// look again, zero if there is nothing to wait for.
+	ReviewVerification(ctx context.Context, invitationID string, now time.Time) (time.Time, error)
+}
+
+// PendingGrant is a grant that a panel has yet to confirm.
+type PendingGrant struct {
+	PanelID string
+	Grant   access.Grant
+}
+
+// Grants is the queue of what panels have to be told.
+type Grants interface {
+	// PendingGrants lists what a panel has not confirmed: what takes access away
+	// first, then the oldest, at most limit.
+	PendingGrants(ctx context.Context, panelID string, limit int) ([]PendingGrant, error)
+	// ConfirmGrant notes that the panel holds the revision (P5).
+	ConfirmGrant(ctx context.Context, panelID, grantID string, revision int64, now time.Time) error
+	// FailGrants notes why the panel's pending grants could not be delivered.
+	FailGrants(ctx context.Context, panelID, reason string, now time.Time) error
+}
+
+// Panels reaches panels.
+type Panels interface {
+	// PutGrant delivers a grant and returns the revision that the panel now holds.
+	PutGrant(ctx context.Context, panelID string, g access.Grant) (revision int64, err error)
+}
+
+// Messages sends what waits in the outbox table.
+type Messages interface {
+	// SendQueued sends at most limit messages that are due, each at most once as
+	// far as the vendor allows, and returns how many were due and when the next
+	// one is (zero if none waits).
+	SendQueued(ctx context.Context, limit int, now time.Time) (handled int, next time.Time, err error)
+}
+
+// Activities are registered with the worker as one value.
+type Activities struct {
+	Records  Records
+	Grants   Grants
+	Panels   Panels
+	Messages Messages
+	Clock    func() time.Time
+}
+
+// RecordInvitation makes a change of an invitation durable and visible.
+func (a *Activities) RecordInvitation(ctx context.Context, s access.Invitation) error {
+	err := a.Records.RecordInvitation(ctx, s, a.Clock())
+	if errors.Is(err, ErrReleased) {
+		return temporal.NewNonRetryableApplicationError("the claim was released", ReleasedType, err)
+	}
+	return err
+}
+
+// ReviewVerification notices a lapse and says when to look again (I10).
+func (a *Activities) ReviewVerification(ctx context.Context, invitationID string) (time.Time, error) {
+	return a.Records.ReviewVerification(ctx, invitationID, a.Clock())
+}
+
+// grantBatch is how many grants one PushGrants delivers before it reports back.
+const grantBatch = 100
+
+// PushGrants brings one panel up to date: it delivers a batch of what is pending
+// and returns how much it delivered. The first failure ends the batch, because a
+// panel that did not answer one request will not answer the next; the reason is
+// kept for the items that wait (P5).
+func (a *Activities) PushGrants(ctx context.Context, panelID string) (delivered int, err error) {
+	pending, err := a.Grants.PendingGrants(ctx, panelID, grantBatch)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range pending {
+		revision, err := a.Panels.PutGrant(ctx, panelID, p.Grant)
+		if err != nil {
+			return delivered, errors.Join(err, a.Grants.FailGrants(ctx, panelID, reason(err), a.Clock()))
+		}
+		if err := a.Grants.ConfirmGrant(ctx, panelID, p.Grant.ID, revision, a.Clock()); err != nil {
+			return delivered, err
+		}
+		delivered++
+	}
+	return delivered, nil
+}
+
+// messageBatch is how many messages one SendMessages handles.
+const messageBatch = 50
+
+// Sent is what SendMessages has done and when to come back.
+type Sent struct {
+	Handled int       `json:"handled"`
+	Next    time.Time `json:"next,omitzero"`
+}
+
+// SendMessages sends what is due.
+func (a *Activities) SendMessages(ctx context.Context) (Sent, error) {
+	handled, next, err := a.Messages.SendQueued(ctx, messageBatch, a.Clock())
+	return Sent{Handled: handled, Next: next}, err
+}

@@ -1,0 +1,194 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"latchkey/internal/access"
+)
+
+var (
+	// ErrPanelUnreachable says that a panel was surely not reached: nothing opened.
+	ErrPanelUnreachable = errors.New("the panel cannot be reached")
+	// ErrOutcomeUnknown says that a panel may or may not have acted. Only the same
+	// command may be sent again (P4).
+	ErrOutcomeUnknown = errors.New("the panel did not confirm in time")
+)
+
+// reason is what the items that wait for a panel show: no internals, no addresses.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, ErrPanelUnreachable):
+		return "unreachable"
+	case errors.Is(err, ErrOutcomeUnknown):
+		return "no answer"
+	default:
+		return "refused"
+	}
+}
+
+// CommandTTL is how long a momentary command is good for (P4).
+const CommandTTL = 10 * time.Second
+
+const (
+	// commandTimeout is how long the engine waits for a panel's acknowledgement.
+	commandTimeout = 2 * time.Second
+	// commandsPerPanel is how many commands may be under way to one panel.
+	commandsPerPanel = 4
+)
+
+// Command is a momentary command: open this entrance, now or never (P4).
+type Command struct {
+	ID            string
+	PanelID       string
+	EntranceID    string
+	GrantID       string
+	GrantRevision int64
+	BootID        string
+	ExpiresAt     time.Time
+}
+
+// PanelAnswer is what a panel said to a command: it opened, or why it did not.
+type PanelAnswer struct {
+	Opened bool
+	Code   string // the panel's own word, such as stale_revision
+	At     time.Time
+}
+
+// Commander sends a command to its panel. It fails with [ErrPanelUnreachable] if
+// the command surely did not arrive and [ErrOutcomeUnknown] if it may have.
+type Commander interface {
+	Command(ctx context.Context, c Command) (PanelAnswer, error)
+}
+
+// UnlockRequest asks to open an entrance for the guest of an invitation. Key and
+// RequestHash are the idempotency key's hash and what it was used for; nil if the
+// caller gave none (E2). PersonIndex, where set, must be the guest's.
+type UnlockRequest struct {
+	AccountID    string // empty for a guest, who is known by GuestIndex
+	GuestIndex   []byte
+	InvitationID string
+	EntranceID   string
+	Scope        string // whose idempotency keys these are
+	Key          []byte
+	RequestHash  []byte
+}
+
+// Result is how an unlock came out.
+type Result string
+
+// The results of an unlock.
+const (
+	ResultOpened      Result = "opened"
+	ResultDenied      Result = "denied"            // a rule said no
+	ResultRefused     Result = "refused"           // the panel said no
+	ResultUnreachable Result = "panel_unreachable" // nothing opened
+	ResultUnknown     Result = "outcome_unknown"
+)
+
+// Outcome is the answer to an unlock: the event that records it and, for a no,
+// the decision behind it.
+type Outcome struct {
+	Result   Result          `json:"result"`
+	EventID  string          `json:"event_id,omitzero"`
+	Code     string          `json:"code,omitzero"`
+	Decision access.Decision `json:"decision"`
+}
+
+// Claim is what the first transaction of an unlock committed: either an answer
+// that stands already, or a command to send.
+type Claim struct {
+	Outcome *Outcome
+	Command Command
+	Again   bool // the command may have been sent before
+}
+
+// Unlocks is the records behind opening doors.
+type Unlocks interface {
+	// ClaimUnlock decides and claims the command in one transaction; a denial is
+	// recorded in it. Repeating a key gives the first answer, or the same command if
+	// that one's outcome is not known.
+	ClaimUnlock(ctx context.Context, q UnlockRequest, now time.Time) (Claim, error)
+	// RecordUnlock records the outcome of a claimed command once, whoever reports it
+	// first, with its event, last use and message (I7, P4). It returns the outcome
+	// that stands.
+	RecordUnlock(ctx context.Context, q UnlockRequest, c Command, o Outcome, at, now time.Time) (Outcome, error)
+}
+
+// Opener opens doors: a decision on committed facts, a signed command to the
+// panel, and a record of what came of it. Temporal has no part in it (E9).
+type Opener struct {
+	unlocks Unlocks
+	panels  Commander
+	clock   func() time.Time
+	log     *slog.Logger
+
+	mu   sync.Mutex
+	busy map[string]chan struct{} // a slot per command under way, by panel
+}
+
+// NewOpener returns an Opener.
+func NewOpener(unlocks Unlocks, panels Commander, clock func() time.Time, log *slog.Logger) *Opener {
+	return &Opener{unlocks: unlocks, panels: panels, clock: clock, log: log, busy: map[string]chan struct{}{}}
+}
+
+// Unlock opens an entrance or says why not. It returns after the panel has
+// answered, or within about two seconds if it does not. An error means that
+// nothing was decided and nothing opened.
+func (o *Opener) Unlock(ctx context.Context, q UnlockRequest) (Outcome, error) {
+	claim, err := o.unlocks.ClaimUnlock(ctx, q, o.clock())
+	if err != nil {
+		return Outcome{}, err
+	}
+	if claim.Outcome != nil {
+		return *claim.Outcome, nil
+	}
+	outcome, at := o.send(ctx, claim.Command)
+	if claim.Again && outcome.Result == ResultUnreachable {
+		outcome.Result = ResultUnknown // the first sending may have arrived
+	}
+	// The caller may have gone; what the door did is recorded all the same.
+	recordCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	recorded, err := o.unlocks.RecordUnlock(recordCtx, q, claim.Command, outcome, at, o.clock())
+	if err != nil { // the panel's own report will fill in what could not be recorded
+		o.log.LogAttrs(ctx, slog.LevelError, "the outcome of a command was not recorded", slog.String("command_id", claim.Command.ID), slog.Any("error", err))
+		return Outcome{Result: ResultUnknown}, nil
+	}
+	return recorded, nil
+}
+
+func (o *Opener) send(ctx context.Context, c Command) (Outcome, time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	slot := o.slot(c.PanelID)
+	select {
+	case slot <- struct{}{}:
+		defer func() { <-slot }()
+	case <-ctx.Done():
+		return Outcome{Result: ResultUnreachable}, o.clock()
+	}
+	answer, err := o.panels.Command(ctx, c)
+	switch {
+	case errors.Is(err, ErrPanelUnreachable):
+		return Outcome{Result: ResultUnreachable}, o.clock()
+	case err != nil:
+		return Outcome{Result: ResultUnknown}, o.clock()
+	case answer.Opened:
+		return Outcome{Result: ResultOpened}, o.clock()
+	default:
+		return Outcome{Result: ResultRefused, Code: answer.Code}, o.clock()
+	}
+}
+
+func (o *Opener) slot(panelID string) chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.busy[panelID] == nil {
+		o.busy[panelID] = make(chan struct{}, commandsPerPanel)
+	}
+	return o.busy[panelID]
+}

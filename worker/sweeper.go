@@ -1,0 +1,68 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"latchkey/internal/access"
+)
+
+// Claims is what a sweeper looks after.
+type Claims interface {
+	// StaleClaims lists invitations that were claimed before an instant and that no
+	// workflow has recorded.
+	StaleClaims(ctx context.Context, before time.Time, limit int) ([]access.Invitation, error)
+	// SweepExpired forgets what has served its time: idempotency keys after 24 hours,
+	// ids of panel messages, ended sign-in attempts and sessions.
+	SweepExpired(ctx context.Context, now time.Time) error
+}
+
+// Creator starts the workflow of a claimed invitation.
+type Creator interface {
+	CreateInvitation(ctx context.Context, s access.Invitation) error
+}
+
+// Sweeper completes what a crash left half made: a claim that Postgres holds and
+// Temporal has not heard of becomes the invitation that somebody asked for (E2).
+type Sweeper struct {
+	Claims  Claims
+	Creator Creator
+	Clock   func() time.Time
+	Log     *slog.Logger
+}
+
+const (
+	sweepEvery = 10 * time.Second
+	// staleAfter is longer than any request that is still creating may take.
+	staleAfter = 30 * time.Second
+)
+
+// Run sweeps until ctx ends.
+func (s *Sweeper) Run(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			s.Log.LogAttrs(ctx, slog.LevelWarn, "the sweeper could not finish and will try again", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Sweeper) sweep(ctx context.Context) error {
+	stale, err := s.Claims.StaleClaims(ctx, s.Clock().Add(-staleAfter), 100)
+	if err != nil {
+		return err
+	}
+	for _, claim := range stale {
+		if err := s.Creator.CreateInvitation(ctx, claim); err != nil {
+			return err
+		}
+	}
+	return s.Claims.SweepExpired(ctx, s.Clock())
+}

@@ -1,0 +1,51 @@
+package workflows
+
+import (
+	"strings"
+
+	"go.temporal.io/sdk/temporal"
+)
+
+// TaskQueue is where all workflows and activities of Latchkey are served.
+const TaskQueue = "latchkey"
+
+// Names of updates and signals. They are part of recorded histories: renaming
+// one breaks every running item.
+const (
+	updateCreate              = "create"
+	updateAccept              = "accept"
+	updateDecline             = "decline"
+	updateEdit                = "edit"
+	updateResend              = "resend"
+	updateRevoke              = "revoke"
+	updateRequireVerification = "require_verification"
+
+	// signalWake tells a workflow that rows have changed that it should look at.
+	signalWake = "wake"
+)
+
+const (
+	invitationPrefix = "invitation/"
+	panelPrefix      = "panel/"
+
+	// OutboxWorkflowID is the one workflow that sends messages.
+	OutboxWorkflowID = "outbox/messages"
+)
+
+// InvitationWorkflowID is the workflow id of an invitation.
+func InvitationWorkflowID(invitationID string) string { return invitationPrefix + invitationID }
+
+// PanelWorkflowID is the workflow id of a panel's synchronisation.
+func PanelWorkflowID(panelID string) string { return panelPrefix + panelID }
+
+func panelOf(workflowID string) (panelID string, ok bool) {
+	return strings.CutPrefix(workflowID, panelPrefix)
+}
+
+// Search attributes by which an operator finds items in the Temporal UI.
+var (
+	searchAccount  = temporal.NewSearchAttributeKeyKeyword("LatchkeyAccount")
+	searchProperty = temporal.NewSearchAttributeKeyKeyword("LatchkeyProperty")
+	searchState    = temporal.NewSearchAttributeKeyKeyword("LatchkeyState")
+	searchDeadline = temporal.NewSearchAttributeKeyTime("LatchkeyNextDeadline")
+)
