@@ -15,7 +15,7 @@ import (
 // it; Render refuses if one that it cannot do without is empty.
 //
 // All instants are UTC and shown in the property's zone. A zero StartsAt reads as
-// "now", a zero EndsAt as "no end" (I1).
+// "now", a zero EndsAt as "no end date" (I1).
 type Data struct {
 	InviterName   string // invitation; on a revoked one, whom to ask
 	GuestName     string // greets the guest; names them to the inviter

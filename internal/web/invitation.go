@@ -10,7 +10,7 @@ import (
 
 // InvitationView is an invitation as its guest may see it through the link in the
 // email. State is the state at this instant (T0). Instants are UTC; a zero
-// StartsAt reads "now", a zero EndsAt "no end". Zone is the property's. Locale is
+// StartsAt reads "now", a zero EndsAt "no end date". Zone is the property's. Locale is
 // the guest's; if empty the browser's languages decide.
 type InvitationView struct {
 	State         access.InvitationState

@@ -224,7 +224,7 @@ func TestInvitationPage(t *testing.T) {
 		if a.status != want.status || !strings.Contains(a.body, want.says) {
 			t.Errorf("%s: status %d, want %d and %q in:\n%s", state, a.status, want.status, want.says, a.body)
 		}
-		for _, fact := range []string{"Ben O’Hara", "Harbour House", "Main door, Bicycle room", "Tue 1 December 2026, 15:00 (JST)", "no end"} {
+		for _, fact := range []string{"Ben O’Hara", "Harbour House", "Main door, Bicycle room", "Tue 1 December 2026, 15:00 (JST)", "no end date"} {
 			if !strings.Contains(a.body, fact) {
 				t.Errorf("%s: the page does not show %q", state, fact)
 			}
