@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -77,13 +78,12 @@ func (d Data) check(t Template) error {
 		}
 		return nil
 	}
-	if t == access.TemplateSignInCode {
-		return first(missing("Code", d.Code == ""), missing("CodeMinutes", d.CodeMinutes <= 0))
-	}
-	if err := missing("PropertyName", d.PropertyName == ""); err != nil {
+	if err := missing("PropertyName", d.PropertyName == "" && t != access.TemplateSignInCode); err != nil {
 		return err
 	}
 	switch t {
+	case access.TemplateSignInCode:
+		return first(missing("Code", d.Code == ""), missing("CodeMinutes", d.CodeMinutes <= 0))
 	case access.TemplateInvitation:
 		return first(missing("InviterName", d.InviterName == ""), missing("EntranceNames", len(d.EntranceNames) == 0),
 			missing("GuestEmail", d.GuestEmail == ""), missing("ExpiresAt", d.ExpiresAt.IsZero()), checkURL(d.AcceptURL))
@@ -94,9 +94,9 @@ func (d Data) check(t Template) error {
 	case access.TemplateEntranceUnlocked:
 		return first(missing("GuestName", d.Guest() == ""), missing("EntranceName", d.EntranceName == ""),
 			missing("OpenedAt", d.OpenedAt.IsZero()))
-	default:
-		return nil
+	case access.TemplateInvitationRevoked, access.TemplateVerificationRequired:
 	}
+	return nil
 }
 
 func first(errs ...error) error {
@@ -112,7 +112,7 @@ func first(errs ...error) error {
 func checkURL(link string) error {
 	u, err := url.Parse(link)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return fmt.Errorf("render invitation: Data.AcceptURL is not an absolute http or https URL")
+		return errors.New("render invitation: Data.AcceptURL is not an absolute http or https URL")
 	}
 	return nil
 }

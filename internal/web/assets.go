@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -28,21 +29,24 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-// assets are the embedded files by name. A file that cannot be read or has an
-// unknown type is left out, and the pages that name it fail their tests.
-var assets = loadAssets()
+// assets are the embedded files by name. They are part of the program: should one
+// be unreadable, every page says so through assetURL.
+var assets, errAssets = loadAssets()
 
-func loadAssets() map[string]asset {
-	loaded := map[string]asset{}
+func loadAssets() (map[string]asset, error) {
 	names, err := fs.Glob(assetFiles, "assets/*")
 	if err != nil {
-		return loaded
+		return nil, fmt.Errorf("list assets: %w", err)
 	}
+	loaded := map[string]asset{}
 	for _, name := range names {
 		content, err := assetFiles.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read asset: %w", err)
+		}
 		contentType, known := contentTypes[path.Ext(name)]
-		if err != nil || !known {
-			continue
+		if !known {
+			return nil, fmt.Errorf("asset %s has no content type; add it to contentTypes", name)
 		}
 		sum := sha256.Sum256(content)
 		base := path.Base(name)
@@ -52,14 +56,14 @@ func loadAssets() map[string]asset {
 			content:     content,
 		}
 	}
-	return loaded
+	return loaded, nil
 }
 
 // assetURL is the address of a file, for templates.
 func assetURL(name string) (string, error) {
 	a, ok := assets[name]
 	if !ok {
-		return "", fmt.Errorf("there is no asset %q", name)
+		return "", errors.Join(fmt.Errorf("there is no asset %q", name), errAssets)
 	}
 	return a.url, nil
 }
