@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+	"github.com/swaggest/swgui"
+	"github.com/swaggest/swgui/v5emb"
+
+	"latchkey/internal/web"
+)
+
+// pages are the routes that are no calls of the API: what an operator and a
+// developer look at.
+func (s *service) pages(engine *gin.Engine, document *huma.OpenAPI) error {
+	document31, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("openapi document: %w", err)
+	}
+	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", document31) })
+
+	docs := docsPage()
+	engine.GET("/docs", docs)
+	engine.GET("/docs/*asset", docs)
+
+	engine.GET("/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
+	engine.GET("/readyz", s.readiness)
+	engine.GET("/metrics", gin.WrapH(s.metrics.handler()))
+
+	assets := gin.WrapH(web.Assets())
+	engine.GET("/assets/*file", cacheable, assets)
+	engine.HEAD("/assets/*file", cacheable, assets)
+	if s.Outbox {
+		engine.GET("/dev/outbox", s.outbox)
+	}
+	return nil
+}
+
+// cacheable lifts no-store from what holds nothing personal.
+func cacheable(c *gin.Context) {
+	c.Writer.Header().Del("Cache-Control")
+	c.Writer.Header().Del("Content-Security-Policy")
+	c.Next()
+}
+
+// docsPolicy lets the documentation load from this server and nowhere else. Its
+// page has one inline script and inline styles, which Swagger UI cannot do without.
+const docsPolicy = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+func docsPage() gin.HandlerFunc {
+	page := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Latchkey API", SwaggerJSON: "/openapi.json", BasePath: "/docs/"})
+	return func(c *gin.Context) {
+		c.Header("Content-Security-Policy", docsPolicy)
+		page.ServeHTTP(c.Writer, c.Request)
+	}
+}
+
+// readinessTimeout is how long one part may take to say that it can work.
+const readinessTimeout = 2 * time.Second
+
+// readiness answers 200 if every part can work and 503 with the parts that
+// cannot. Why is in the log.
+func (s *service) readiness(c *gin.Context) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), readinessTimeout)
+	defer cancel()
+	status, parts := http.StatusOK, gin.H{}
+	for _, check := range s.Ready {
+		parts[check.Name] = "ok"
+		if err := check.Ask(ctx); err != nil {
+			status, parts[check.Name] = http.StatusServiceUnavailable, "unavailable"
+			s.Logger.WarnContext(ctx, "not ready", slog.String("part", check.Name), slog.Any("error", err))
+		}
+	}
+	c.JSON(status, gin.H{"ready": status == http.StatusOK, "parts": parts})
+}
