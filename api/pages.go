@@ -1,11 +1,17 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -49,18 +55,46 @@ func cacheable(c *gin.Context) {
 	c.Next()
 }
 
-// docsPolicy lets the documentation load from this server and nowhere else. Its
-// page has one inline script and inline styles, which Swagger UI cannot do without.
-const docsPolicy = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; " +
-	"img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
+// docsPage is Swagger UI from the program itself. Its policy lets it load from
+// this server and nowhere else, and run only the scripts it came with: those
+// inside the page are named by their hashes.
 func docsPage() gin.HandlerFunc {
-	page := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Latchkey API", SwaggerJSON: "/openapi.json", BasePath: "/docs/"})
+	ui := v5emb.NewHandlerWithConfig(swgui.Config{Title: "Latchkey API", SwaggerJSON: "/openapi.json", BasePath: "/docs/"})
+	rendered := &pageBuffer{header: http.Header{}}
+	ui.ServeHTTP(rendered, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/docs/"}})
+	page := rendered.Bytes()
+
+	scripts := []string{"script-src 'self'"}
+	for _, script := range inlineScript.FindAllSubmatch(page, -1) {
+		sum := sha256.Sum256(script[1])
+		scripts = append(scripts, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
+	}
+	policy := strings.Join([]string{
+		"default-src 'none'", strings.Join(scripts, " "),
+		"style-src 'self' 'unsafe-inline'", // Swagger UI writes styles into its elements
+		"img-src 'self' data:", "font-src 'self'", "connect-src 'self'",
+		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+	}, "; ")
 	return func(c *gin.Context) {
-		c.Header("Content-Security-Policy", docsPolicy)
-		page.ServeHTTP(c.Writer, c.Request)
+		c.Header("Content-Security-Policy", policy)
+		if asset := c.Param("asset"); asset != "" && asset != "/" {
+			ui.ServeHTTP(c.Writer, c.Request)
+			return
+		}
+		c.Data(http.StatusOK, "text/html; charset=utf-8", page)
 	}
 }
+
+// pageBuffer takes a page that is rendered once, at the start.
+type pageBuffer struct {
+	bytes.Buffer
+	header http.Header
+}
+
+func (b *pageBuffer) Header() http.Header { return b.header }
+func (b *pageBuffer) WriteHeader(int)     {}
+
+var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 
 // readinessTimeout is how long one part may take to say that it can work.
 const readinessTimeout = 2 * time.Second

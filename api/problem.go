@@ -211,6 +211,10 @@ func newHumaError(status int, message string, errs ...error) huma.StatusError {
 		code = directory.CodeInvalid
 	}
 	p := newProblem(status, code, sentence(message))
+	if status == http.StatusUnsupportedMediaType {
+		p.Detail = "Send the body as JSON, with the header Content-Type: application/json."
+		return p
+	}
 	if status >= http.StatusInternalServerError {
 		return p // what went wrong inside is not for the caller
 	}
