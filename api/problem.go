@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -221,8 +222,7 @@ func newHumaError(status int, message string, errs ...error) huma.StatusError {
 	for _, err := range errs {
 		var detailer huma.ErrorDetailer
 		if errors.As(err, &detailer) {
-			detail := detailer.ErrorDetail()
-			p.Errors = append(p.Errors, Fault{Location: detail.Location, Message: detail.Message})
+			p.Errors = append(p.Errors, faultOf(detailer.ErrorDetail()))
 		} else if err != nil {
 			p.Errors = append(p.Errors, Fault{Message: err.Error()})
 		}
@@ -235,6 +235,16 @@ func newHumaError(status int, message string, errs ...error) huma.StatusError {
 		p.Detail = fmt.Sprintf("Change the %d inputs named in errors; the first is %s: %s.", len(p.Errors), p.Errors[0].Location, p.Errors[0].Message)
 	}
 	return p
+}
+
+// faultOf names the input itself where huma names the object that misses it.
+func faultOf(detail *huma.ErrorDetail) Fault {
+	field, before := strings.CutPrefix(detail.Message, "expected required property ")
+	field, after := strings.CutSuffix(field, " to be present")
+	if before && after {
+		return Fault{Location: detail.Location + "." + field, Message: "it is missing and needs a value"}
+	}
+	return Fault{Location: detail.Location, Message: detail.Message}
 }
 
 func sentence(message string) string {
