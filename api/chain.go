@@ -76,9 +76,6 @@ func (s *service) recover(c *gin.Context) {
 		if failure == nil {
 			return
 		}
-		if err, ok := failure.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-			panic(failure) //nolint:forbidigo // net/http's own way of giving up on a connection
-		}
 		ctx := c.Request.Context()
 		s.Logger.ErrorContext(ctx, "request panicked", slog.String("request_id", requestID(ctx)),
 			slog.Any("panic", failure), slog.String("stack", string(debug.Stack())))
