@@ -100,6 +100,7 @@ var statuses = map[string]int{
 	codeRateLimited:          http.StatusTooManyRequests,
 	"panel_unreachable":      http.StatusServiceUnavailable,
 	"outcome_unknown":        http.StatusGatewayTimeout,
+	"enrolment_refused":      http.StatusForbidden,
 
 	string(access.CodeNotActive):            http.StatusForbidden,
 	string(access.CodeNotShared):            http.StatusForbidden,
