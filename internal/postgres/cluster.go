@@ -64,6 +64,7 @@ func Start(ctx context.Context, dataDir string, log *slog.Logger) (*Cluster, err
 	if c.password, err = keepPassword(filepath.Join(dataDir, "postgres-password")); err != nil {
 		return nil, failure(dataDir, "keeping the database's password", err, "")
 	}
+	c.sweep(ctx)
 	if major == 0 {
 		log.InfoContext(ctx, "making the database cluster", slog.Int("postgresql", c.programs.major))
 		if err := c.initialise(ctx); err != nil {

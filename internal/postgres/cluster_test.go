@@ -249,7 +249,7 @@ func TestRecoversFromAKilledFirstStart(t *testing.T) {
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}
-	half := filepath.Join(dir, "postgres.new")
+	half := filepath.Join(dir, "postgres.new-1")
 	if err := os.Mkdir(half, 0o700); err != nil {
 		t.Fatal(err)
 	}

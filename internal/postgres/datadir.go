@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -77,6 +78,9 @@ func claim(dir string) error {
 		return failure(dir, "making the data directory "+dir, err, "")
 	}
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return failf(CodeUnreachable, err, "%s belongs to another account: start latchkey as that one or as root, or give another directory with --data", dir)
+	}
 	if err != nil {
 		return failure(dir, "reading the data directory "+dir, err, "")
 	}

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/rs/xid"
 )
 
 const settingsName = "latchkey.conf"
@@ -40,29 +43,42 @@ func clusterMajor(dir string) (int, error) {
 }
 
 // initialise makes the cluster beside its place and moves it there when it is
-// complete: what is found at the place is always whole.
+// complete: what is found at the place is always whole. The name beside it is a
+// new one each time, because the initdb of a start that was killed may still be
+// at work under its own.
 func (c *Cluster) initialise(ctx context.Context) error {
-	place, err := place(ctx, c.dataDir, c.account)
+	final, err := place(ctx, c.dataDir, c.account)
 	if err != nil {
 		return err
 	}
-	half := place + ".new"
-	if err := os.RemoveAll(half); err != nil { // of a start that was killed
-		return failure(c.dataDir, "removing a half made database", err, "")
-	}
+	half := final + halfMade + xid.New().String()
 	if err := c.fill(ctx, half); err != nil {
 		return errors.Join(err, os.RemoveAll(half))
 	}
-	if err := errors.Join(os.Rename(half, place), syncDir(filepath.Dir(place))); err != nil {
+	if err := errors.Join(os.Rename(half, final), syncDir(filepath.Dir(final))); err != nil {
 		return failure(c.dataDir, "putting the database in place", err, "")
 	}
-	if place == c.dir {
+	if final == c.dir {
 		return nil
 	}
-	if err := errors.Join(os.Symlink(place, c.dir), syncDir(c.dataDir)); err != nil {
+	if err := errors.Join(os.Symlink(final, c.dir), syncDir(c.dataDir)); err != nil {
 		return failure(c.dataDir, "linking to the database", err, "")
 	}
 	return nil
+}
+
+const halfMade = ".new-"
+
+// sweep removes what starts that were killed in initdb left behind. Where an
+// initdb is still at work the next start's sweep gets it.
+func (c *Cluster) sweep(ctx context.Context) {
+	left, err := filepath.Glob(filepath.Join(c.dataDir, "postgres"+halfMade+"*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		c.log.WarnContext(ctx, "a half made database is still there", slog.Any("error", err))
+	}
 }
 
 // fill runs initdb in dir and sets who may connect.

@@ -230,7 +230,7 @@ func (c *Cluster) provision(ctx context.Context) error {
 	}
 	defer func() { _ = conn.Close(ctx) }() // nothing is lost with it
 	_, err = conn.Exec(ctx, "CREATE ROLE "+ownerRole+" LOGIN CREATEDB")
-	if err != nil && sqlState(err) != "42710" { // duplicate_object
+	if err != nil && !exists(err) {
 		return fmt.Errorf("make the role: %w", err)
 	}
 	// Changed only when it is not the kept one: each change writes to the catalogue.
@@ -252,23 +252,31 @@ func (c *Cluster) EnsureDatabase(ctx context.Context, name string) error {
 		return fmt.Errorf("connect to make a database: %w", err)
 	}
 	defer func() { _ = conn.Close(ctx) }() // nothing is lost with it
-	var exists bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists); err != nil {
+	var found bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&found); err != nil {
 		return fmt.Errorf("look for the database %s: %w", name, err)
 	}
-	if exists {
+	if found {
 		return nil
 	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil && sqlState(err) != "42P04" { // duplicate_database
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil && !exists(err) {
 		return failure(c.dataDir, "making the database "+name, err, "")
 	}
 	return nil
 }
 
-func sqlState(err error) string {
+// exists tells whether a CREATE failed because there is one already, or because
+// the last statement of a process that was killed has just made it.
+func exists(err error) bool {
+	const duplicateObject, duplicateDatabase, uniqueViolation = "42710", "42P04", "23505"
 	var fromServer *pgconn.PgError
-	if errors.As(err, &fromServer) {
-		return fromServer.Code
+	if !errors.As(err, &fromServer) {
+		return false
 	}
-	return ""
+	switch fromServer.Code {
+	case duplicateObject, duplicateDatabase, uniqueViolation:
+		return true
+	default:
+		return false
+	}
 }

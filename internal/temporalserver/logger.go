@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/server/common/log"
@@ -16,14 +17,19 @@ import (
 // attaches to them only plain values go along (ids, counts, errors): requests and
 // payloads are whole messages and stay out (E7).
 type logger struct {
-	to   *slog.Logger
-	last *words
+	to    *slog.Logger
+	phase *phase
 }
 
-// words is the last thing that a service said before it gave up.
-type words struct {
+// phase is what all loggers of one server share.
+type phase struct {
+	// settled is true between start and stop. Outside of that, warnings and errors
+	// tell that a service's neighbour is not there yet, or not any more; the last
+	// one is kept in case the start fails.
+	settled atomic.Bool
+
 	mu   sync.Mutex
-	said string
+	last string
 }
 
 var (
@@ -32,21 +38,66 @@ var (
 )
 
 func newLogger(to *slog.Logger) *logger {
-	return &logger{to: to.With(slog.String("component", "temporal")), last: &words{}}
+	return &logger{to: to.With(slog.String("component", "temporal")), phase: &phase{}}
+}
+
+// guard runs a part of the server in a goroutine of its own and waits for it, or
+// for the end of ctx. A part that cannot go on ends its goroutine (see Fatal),
+// which must not be the caller's; what it said then is the error.
+func (l *logger) guard(ctx context.Context, run func() error) error {
+	ended := make(chan error, 2)
+	go func() {
+		defer func() { ended <- l.gaveUp() }() // read only when nothing came before it
+		ended <- run()
+	}()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("Temporal did not start in time: %w: %s", ctx.Err(), l.lastWords())
+	case err := <-ended:
+		return err
+	}
+}
+
+func (l *logger) gaveUp() error {
+	return fmt.Errorf("a part of Temporal gave up: %s", l.lastWords())
 }
 
 func (l *logger) lastWords() string {
-	l.last.mu.Lock()
-	defer l.last.mu.Unlock()
-	return l.last.said
+	l.phase.mu.Lock()
+	defer l.phase.mu.Unlock()
+	return l.phase.last
+}
+
+func (l *logger) remember(msg string, tags []tag.Tag) {
+	for _, t := range tags {
+		if err, ok := plain(t.Value()); ok && t.Key() == "error" {
+			msg += fmt.Sprintf(" (%v)", err)
+		}
+	}
+	l.phase.mu.Lock()
+	defer l.phase.mu.Unlock()
+	l.phase.last = msg
 }
 
 // Debug and Info say nothing: a quiet server writes hundreds of lines at these levels.
 func (l *logger) Debug(string, ...tag.Tag) {}
 func (l *logger) Info(string, ...tag.Tag)  {}
 
-func (l *logger) Warn(msg string, tags ...tag.Tag)   { l.log(slog.LevelWarn, msg, tags) }
-func (l *logger) Error(msg string, tags ...tag.Tag)  { l.log(slog.LevelError, msg, tags) }
+func (l *logger) Warn(msg string, tags ...tag.Tag) {
+	if l.phase.settled.Load() {
+		l.log(slog.LevelWarn, msg, tags)
+	}
+}
+
+func (l *logger) Error(msg string, tags ...tag.Tag) {
+	if l.phase.settled.Load() {
+		l.log(slog.LevelError, msg, tags)
+		return
+	}
+	l.remember(msg, tags)
+}
+
+// DPanic is what must never happen, but is survived.
 func (l *logger) DPanic(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg, tags) }
 
 // Panic must not return, and its callers recover from it.
@@ -59,20 +110,12 @@ func (l *logger) Panic(msg string, tags ...tag.Tag) {
 // here; in this one doors go on opening (E9), so only the service's goroutine ends.
 func (l *logger) Fatal(msg string, tags ...tag.Tag) {
 	l.log(slog.LevelError, msg, tags)
-	said := msg
-	for _, t := range tags {
-		if err, ok := plain(t.Value()); ok && t.Key() == "error" {
-			said += fmt.Sprintf(" (%v)", err)
-		}
-	}
-	l.last.mu.Lock()
-	l.last.said = said
-	l.last.mu.Unlock()
+	l.remember(msg, tags)
 	runtime.Goexit()
 }
 
 func (l *logger) With(tags ...tag.Tag) log.Logger {
-	return &logger{to: slog.New(l.to.Handler().WithAttrs(attributes(tags))), last: l.last}
+	return &logger{to: slog.New(l.to.Handler().WithAttrs(attributes(tags))), phase: l.phase}
 }
 
 func (l *logger) log(level slog.Level, msg string, tags []tag.Tag) {

@@ -14,31 +14,33 @@ const localhost = "127.0.0.1"
 // ports are where the four services listen, all on 127.0.0.1.
 type ports struct{ frontend, history, matching, worker int }
 
-// choosePorts finds free ports, for the frontend only if none is given. It looks
+// choosePorts finds free ports, for the frontend only if none is given. They lie
 // below those that the system hands to outgoing connections: one of those could
 // be gone between being found and being used.
-func choosePorts(frontend int) (ports, error) {
+func choosePorts(frontend int) (p ports, err error) {
+	p.frontend = frontend
+	taken := map[int]bool{frontend: true}
+	for _, port := range []*int{&p.frontend, &p.history, &p.matching, &p.worker} {
+		for *port == 0 || (port != &p.frontend && taken[*port]) {
+			if *port, err = freePort(); err != nil {
+				return ports{}, err
+			}
+		}
+		taken[*port] = true
+	}
+	return p, nil
+}
+
+// freePort finds one port.
+func freePort() (int, error) {
 	const lowest, count, tries = 20000, 12000, 200
-	var free []int
-	seen := map[int]bool{frontend: true}
 	for range tries {
 		port := lowest + rand.IntN(count)
-		if seen[port] {
-			continue
+		if probe(localAddr(port)) == nil {
+			return port, nil
 		}
-		seen[port] = true
-		if probe(localAddr(port)) != nil {
-			continue
-		}
-		if free = append(free, port); len(free) < 4 {
-			continue
-		}
-		if frontend == 0 {
-			frontend = free[0]
-		}
-		return ports{frontend: frontend, history: free[1], matching: free[2], worker: free[3]}, nil
 	}
-	return ports{}, fmt.Errorf("found no four free ports from %d to %d on %s for Temporal", lowest, lowest+count-1, localhost)
+	return 0, fmt.Errorf("found no free port from %d to %d on %s", lowest, lowest+count-1, localhost)
 }
 
 func probe(addr string) error {

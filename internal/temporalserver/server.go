@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -34,6 +33,7 @@ type Server struct {
 	ui     *webUI // nil without one
 	port   int
 	log    *slog.Logger
+	logger *logger
 	stop   sync.Once
 }
 
@@ -46,7 +46,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	if cfg.FrontendPort != 0 {
-		if err := portIsFree(localAddr(cfg.FrontendPort), "give Temporal another port"); err != nil {
+		if err := portIsFree(localAddr(cfg.FrontendPort), "give --temporal-port another one"); err != nil {
 			return nil, err
 		}
 	}
@@ -54,16 +54,8 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := newLogger(log)
-	if err := prepareDatabases(ctx, cfg.Postgres, logger); err != nil {
-		return nil, err
-	}
-	inner, err := newTemporal(cfg.Postgres.Login(), ports, logger)
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{server: inner, port: ports.frontend, log: log}
-	if err := s.launch(ctx, logger); err != nil {
+	s := &Server{port: ports.frontend, log: log, logger: newLogger(log)}
+	if err := s.launch(ctx, cfg.Postgres, ports); err != nil {
 		s.Stop()
 		return nil, err
 	}
@@ -73,34 +65,27 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 			return nil, err
 		}
 	}
+	s.logger.phase.settled.Store(true)
 	return s, nil
 }
 
-// launch starts the services and waits for the frontend. The services run in a
-// goroutine of their own, since one that cannot go on ends its goroutine (see
-// logger.Fatal), which must not be the caller's.
-func (s *Server) launch(ctx context.Context, logger *logger) error {
-	started := make(chan error, 1)
-	go func() {
-		defer func() { started <- errGaveUp }() // unread, unless nothing came before it
-		started <- s.server.Start()
-		runtime.Goexit()
-	}()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("start Temporal: %w", ctx.Err())
-	case err := <-started:
-		if errors.Is(err, errGaveUp) {
-			return fmt.Errorf("start Temporal: %w: %s", err, logger.lastWords())
+// launch prepares the databases, starts the services and waits for the frontend.
+func (s *Server) launch(ctx context.Context, pg *postgres.Cluster, p ports) error {
+	err := s.logger.guard(ctx, func() error { return prepareDatabases(ctx, pg, s.logger) })
+	if err != nil {
+		return err
+	}
+	err = s.logger.guard(ctx, func() (err error) {
+		if s.server, err = newTemporal(pg.Login(), p, s.logger); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("start Temporal: %w", err)
-		}
+		return s.server.Start()
+	})
+	if err != nil {
+		return fmt.Errorf("start Temporal: %w", err)
 	}
 	return s.awaitFrontend(ctx)
 }
-
-var errGaveUp = errors.New("one of its services gave up")
 
 func (s *Server) awaitFrontend(ctx context.Context) error {
 	c, err := client.NewLazyClient(client.Options{HostPort: s.HostPort(), Namespace: Namespace, Logger: sdklog.NewStructuredLogger(s.log)})
@@ -117,7 +102,7 @@ func (s *Server) awaitFrontend(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for Temporal's frontend: %w", errors.Join(ctx.Err(), err))
+			return fmt.Errorf("wait for Temporal's frontend: %w: %s", errors.Join(ctx.Err(), err), s.logger.lastWords())
 		case <-again.C:
 		}
 	}
@@ -146,8 +131,12 @@ const stopWithin = 8 * time.Second
 func (s *Server) Stop() { s.stop.Do(s.shutDown) }
 
 func (s *Server) shutDown() {
+	s.logger.phase.settled.Store(false)
 	if s.ui != nil {
 		s.ui.stop()
+	}
+	if s.server == nil {
+		return
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.server.Stop() }()

@@ -14,6 +14,7 @@ import (
 
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -44,12 +45,12 @@ func invited(ctx workflow.Context) (string, error) {
 // and started again in the same process, on the same port and data. Clients and
 // workers do nothing for it.
 func TestGoesOnAfterAStop(t *testing.T) {
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	pg := startPostgres(t)
 	uiAddr := "127.0.0.1:" + strconv.Itoa(freePort(t))
 	first := startTemporal(t, temporalserver.Config{Postgres: pg, UIAddr: uiAddr}, log)
 
-	c, err := client.Dial(client.Options{HostPort: first.HostPort(), Namespace: first.Namespace()})
+	c, err := client.Dial(client.Options{HostPort: first.HostPort(), Namespace: first.Namespace(), Logger: sdklog.NewStructuredLogger(log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func TestGoesOnAfterAStop(t *testing.T) {
 	_, err = temporalserver.Start(t.Context(), temporalserver.Config{Postgres: pg, UIAddr: uiAddr}, log)
 	wantTaken(t, err, uiAddr, "give --temporal-ui another address")
 	_, err = temporalserver.Start(t.Context(), temporalserver.Config{Postgres: pg, FrontendPort: port}, log)
-	wantTaken(t, err, second.HostPort(), "another port")
+	wantTaken(t, err, second.HostPort(), "--temporal-port")
 }
 
 func startPostgres(t *testing.T) *postgres.Cluster {

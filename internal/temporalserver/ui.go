@@ -33,6 +33,11 @@ func startUI(addr, temporalAddr string, log *slog.Logger) (*webUI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the port of the Temporal UI: %w", err)
 	}
+	if port == 0 {
+		if port, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
 	cfg := &config.Config{
 		TemporalGRPCAddress: temporalAddr,
 		Host:                host,
@@ -50,7 +55,7 @@ func startUI(addr, temporalAddr string, log *slog.Logger) (*webUI, error) {
 	}
 	ui := &webUI{
 		server: server.NewServer(server_options.WithConfigProvider(cfg)),
-		url:    "http://" + addr,
+		url:    "http://" + net.JoinHostPort(host, strconv.Itoa(port)),
 		ended:  make(chan struct{}),
 	}
 	go func() {
