@@ -38,6 +38,12 @@ type Records interface {
 	ReviewVerification(ctx context.Context, invitationID string, now time.Time) (time.Time, error)
 }
 
+// Wakeup says that a transaction has made work for a workflow.
+type Wakeup struct {
+	WorkflowID string
+	Serial     int64 // grows with every new reason
+}
+
 // PendingGrant is a grant that a panel has yet to confirm.
 type PendingGrant struct {
 	PanelID string

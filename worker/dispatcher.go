@@ -5,18 +5,14 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-)
 
-// Wakeup says that a transaction has made work for a workflow.
-type Wakeup struct {
-	WorkflowID string
-	Serial     int64 // grows with every new reason
-}
+	"latchkey/activities"
+)
 
 // Wakeups is the table in which transactions leave wake-ups.
 type Wakeups interface {
 	// DueWakeups lists wake-ups, the longest waiting first.
-	DueWakeups(ctx context.Context, limit int, now time.Time) ([]Wakeup, error)
+	DueWakeups(ctx context.Context, limit int, now time.Time) ([]activities.Wakeup, error)
 	// ClearWakeup removes a wake-up unless there has been a newer reason.
 	ClearWakeup(ctx context.Context, workflowID string, serial int64) error
 	// ListenWakeups calls back whenever one is committed, until ctx ends or the
@@ -137,7 +133,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, last map[string]time.Time) (h
 	return held, failed
 }
 
-func (d *Dispatcher) deliver(ctx context.Context, w Wakeup) error {
+func (d *Dispatcher) deliver(ctx context.Context, w activities.Wakeup) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := d.Waker.Wake(ctx, w.WorkflowID); err != nil {

@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Action is what an item's workflow has to do next.
 type Action string
@@ -16,6 +19,12 @@ const (
 	ActionEnd                Action = "end"
 	ActionReviewVerification Action = "review_verification"
 	ActionClose              Action = "close"
+)
+
+// What happens without anybody doing anything: shown, never performed.
+const (
+	ActionStart Action = "start"
+	ActionLapse Action = "verification_lapse"
 )
 
 // Deadline is something that will happen to an item by itself (T3).
@@ -55,16 +64,9 @@ func (i *Invitation) Next(now time.Time) Deadline {
 func (i *Invitation) Deadlines() []Deadline {
 	var list []Deadline
 	add := func(at time.Time, what Action) {
-		if at.IsZero() {
-			return
+		if !at.IsZero() {
+			list = append(list, Deadline{at, what})
 		}
-		for n, d := range list {
-			if at.Before(d.At) {
-				list = append(list[:n], append([]Deadline{{at, what}}, list[n:]...)...)
-				return
-			}
-		}
-		list = append(list, Deadline{at, what})
 	}
 	if i.State == InvitationInvited {
 		add(i.ExpiresAt, ActionExpire)
@@ -74,6 +76,7 @@ func (i *Invitation) Deadlines() []Deadline {
 		add(i.Window.End, ActionEnd)
 		add(i.LapseAt, ActionReviewVerification)
 	}
+	slices.SortStableFunc(list, func(a, b Deadline) int { return a.At.Compare(b.At) })
 	return list
 }
 
@@ -91,6 +94,30 @@ func (i *Invitation) Fire(d Deadline, now time.Time) {
 		i.end(InvitationExpired, EventInvitationExpired, d.At, "", "")
 	case ActionEnd:
 		i.end(InvitationEnded, EventInvitationEnded, d.At, "", "")
-	case ActionWait, ActionRecord, ActionReviewVerification, ActionClose:
+	case ActionWait, ActionRecord, ActionReviewVerification, ActionClose, ActionStart, ActionLapse:
 	}
+}
+
+// Coming lists what will happen to an item by itself, soonest first (T3): its
+// deadlines, and what only changes how decisions come out. It shows what Deadlines
+// acts on and nothing that has passed.
+func Coming(f Facts, now time.Time) []Deadline {
+	var list []Deadline
+	state := f.Invitation.StateAt(now)
+	if state.Final() {
+		return nil
+	}
+	if f.Invitation.Window.NotYet(now) {
+		list = append(list, Deadline{At: f.Invitation.Window.Start, What: ActionStart})
+	}
+	if status := VerificationAt(f, now); state == InvitationAccepted && status.State == VerificationDone && !status.ValidUntil.IsZero() {
+		list = append(list, Deadline{At: status.ValidUntil, What: ActionLapse})
+	}
+	for _, d := range f.Invitation.Deadlines() {
+		if d.What != ActionReviewVerification && d.At.After(now) {
+			list = append(list, d)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Deadline) int { return a.At.Compare(b.At) })
+	return list
 }

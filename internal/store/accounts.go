@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/internal/directory"
+)
+
+// HasAccount reports whether the database has any account yet.
+func (s *Store) HasAccount(ctx context.Context) (exists bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM accounts)`).Scan(&exists)
+	return exists, err
+}
+
+// CreateAccount adds a tenant with an admin key. keep is called with the key's
+// secret before the account exists, so that it can be written down first: if keep
+// fails there is no account.
+func (s *Store) CreateAccount(ctx context.Context, name string, keep func(secret string) error, now time.Time) (a directory.Account, err error) {
+	a = directory.Account{ID: newID("acc"), Name: name, CreatedAt: instant(now)}
+	secret, hash, err := newSecret("lk_")
+	if err != nil {
+		return a, err
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO accounts (id, name, created_at) VALUES ($1, $2, $3)`, a.ID, a.Name, a.CreatedAt); err != nil {
+			return err
+		}
+		key := directory.APIKey{ID: newID("apk"), AccountID: a.ID, Name: "First admin key", Scopes: []directory.Scope{directory.ScopeAdmin}, CreatedAt: a.CreatedAt}
+		if err := insertAPIKey(ctx, tx, key, hash); err != nil {
+			return err
+		}
+		return keep(secret)
+	})
+	return a, err
+}
+
+// newSecret makes a secret of 256 random bits and the hash under which it is kept.
+func newSecret(prefix string) (secret string, hash []byte, err error) {
+	random := make([]byte, 32)
+	if _, err := rand.Read(random); err != nil {
+		return "", nil, err
+	}
+	secret = prefix + base64.RawURLEncoding.EncodeToString(random)
+	return secret, hashSecret(secret), nil
+}
+
+// hashSecret is how a random secret is stored. With 256 random bits a plain hash
+// cannot be guessed, and a lookup by it takes the same time for every wrong one.
+func hashSecret(secret string) []byte {
+	digest := sha256.Sum256([]byte(secret))
+	return digest[:]
+}
+
+func insertAPIKey(ctx context.Context, q querier, k directory.APIKey, hash []byte) error {
+	_, err := q.Exec(ctx, `INSERT INTO api_keys (id, account_id, name, scopes, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		k.ID, k.AccountID, k.Name, k.Scopes, hash, k.CreatedAt)
+	return err
+}
+
+const apiKeyColumns = `SELECT id, account_id, name, scopes, created_at FROM api_keys`
+
+func scanAPIKey(row pgx.CollectableRow) (k directory.APIKey, err error) {
+	err = row.Scan(&k.ID, &k.AccountID, &k.Name, &k.Scopes, &k.CreatedAt)
+	k.CreatedAt = k.CreatedAt.UTC()
+	return k, err
+}
+
+// CreateAPIKey makes a credential for an app. The secret is shown this once.
+func (s *Store) CreateAPIKey(ctx context.Context, accountID, name string, scopes []directory.Scope, now time.Time) (k directory.APIKey, secret string, err error) {
+	k = directory.APIKey{ID: newID("apk"), AccountID: accountID, Name: name, Scopes: scopes, CreatedAt: instant(now)}
+	secret, hash, err := newSecret("lk_")
+	if err != nil {
+		return k, "", err
+	}
+	return k, secret, insertAPIKey(ctx, s.pool, k, hash)
+}
+
+// Authenticate finds the key behind a secret. An unknown or deleted one is not found.
+func (s *Store) Authenticate(ctx context.Context, secret string) (directory.APIKey, error) {
+	rows, err := s.pool.Query(ctx, apiKeyColumns+` WHERE hash = $1 AND revoked_at IS NULL`, hashSecret(secret))
+	return one(rows, err, scanAPIKey, "API key", "")
+}
+
+// APIKeys lists an account's keys, newest first.
+func (s *Store) APIKeys(ctx context.Context, accountID string, page Page) ([]directory.APIKey, string, error) {
+	return list(ctx, s, apiKeyColumns+` WHERE account_id = $1 AND revoked_at IS NULL`, accountID, "", page, scanAPIKey,
+		func(k directory.APIKey) string { return k.ID })
+}
+
+// APIKey reads one key.
+func (s *Store) APIKey(ctx context.Context, accountID, id string) (directory.APIKey, error) {
+	rows, err := s.pool.Query(ctx, apiKeyColumns+` WHERE account_id = $1 AND id = $2 AND revoked_at IS NULL`, accountID, id)
+	return one(rows, err, scanAPIKey, "API key", id)
+}
+
+// UpdateAPIKey changes name or scopes.
+func (s *Store) UpdateAPIKey(ctx context.Context, accountID, id string, change func(*directory.APIKey) error, _ time.Time) (k directory.APIKey, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, apiKeyColumns+` WHERE account_id = $1 AND id = $2 AND revoked_at IS NULL FOR UPDATE`, accountID, id)
+		if k, err = one(rows, err, scanAPIKey, "API key", id); err != nil {
+			return err
+		}
+		if err := change(&k); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE api_keys SET name = $3, scopes = $4 WHERE account_id = $1 AND id = $2`, accountID, id, k.Name, k.Scopes)
+		return err
+	})
+	return k, err
+}
+
+// RevokeAPIKey deletes a key: from the next request on it is unknown. The last
+// admin key stays, since nobody could make another.
+func (s *Store) RevokeAPIKey(ctx context.Context, accountID, id string, now time.Time) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, apiKeyColumns+` WHERE account_id = $1 AND revoked_at IS NULL FOR UPDATE`, accountID)
+		if err != nil {
+			return err
+		}
+		keys, err := pgx.CollectRows(rows, scanAPIKey)
+		if err != nil {
+			return err
+		}
+		found, otherAdmin := false, false
+		for _, k := range keys {
+			found = found || k.ID == id
+			for _, scope := range k.Scopes {
+				otherAdmin = otherAdmin || k.ID != id && scope == directory.ScopeAdmin
+			}
+		}
+		switch {
+		case !found:
+			return directory.NotFound("API key", id)
+		case !otherAdmin:
+			return &directory.Error{Code: directory.CodeConflict, Detail: "This is the last admin key. Create another one first."}
+		}
+		_, err = tx.Exec(ctx, `UPDATE api_keys SET revoked_at = $3 WHERE account_id = $1 AND id = $2`, accountID, id, instant(now))
+		return err
+	})
+}

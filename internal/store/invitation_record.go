@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/activities"
+	"latchkey/internal/access"
+	"latchkey/internal/directory"
+)
+
+// Ids of workflows that are woken; package workflows, which the store does not
+// know, names them alike, and a test holds the two together.
+const (
+	outboxWorkflowID   = "outbox/messages"
+	panelWorkflow      = "panel/"
+	invitationWorkflow = "invitation/"
+)
+
+// RecordInvitation implements [activities.Records].
+func (s *Store) RecordInvitation(ctx context.Context, inv access.Invitation, now time.Time) error {
+	now = instant(now)
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		known, err := lockInvitation(ctx, tx, inv.ID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return activities.ErrReleased
+		}
+		if err != nil || known.Revision >= inv.Revision {
+			return err
+		}
+		changes := slices.DeleteFunc(slices.Clone(inv.Pending), func(c access.Change) bool { return c.Revision <= known.Revision })
+		stored := inv
+		stored.Confirm(inv.Revision)
+		if err := s.updateInvitation(ctx, tx, &known, &stored, now); err != nil {
+			return err
+		}
+		if err := desireGrants(ctx, tx, &stored, now); err != nil {
+			return err
+		}
+		if err := s.voidLink(ctx, tx, &known, &stored); err != nil {
+			return err
+		}
+		return recordChanges(ctx, tx, &stored, changes, now)
+	})
+}
+
+func lockInvitation(ctx context.Context, tx pgx.Tx, id string) (inv access.Invitation, err error) {
+	var facts []byte
+	if err = tx.QueryRow(ctx, `SELECT facts FROM invitations WHERE id = $1 FOR UPDATE`, id).Scan(&facts); err == nil {
+		err = json.Unmarshal(facts, &inv)
+	}
+	return inv, err
+}
+
+func (s *Store) updateInvitation(ctx context.Context, tx pgx.Tx, known, inv *access.Invitation, now time.Time) error {
+	facts, err := json.Marshal(inv)
+	if err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE invitations SET state = $2, revision = $3, facts = $4, guest_id = $5, expires_at = $6, ends_at = $7, updated_at = $8,
+			guest_index = (SELECT email_index FROM people WHERE id = $5) WHERE id = $1`,
+		inv.ID, inv.State, inv.Revision, facts, inv.GuestID, orNull(inv.ExpiresAt), orNull(inv.Window.End), inv.UpdatedAt)
+	batch.Queue(`UPDATE item_revisions SET valid_to = $3 WHERE item_id = $1 AND revision = $2`, inv.ID, known.Revision, now)
+	batch.Queue(`INSERT INTO item_revisions (item_id, revision, valid_from, document) VALUES ($1, $2, $3, $4)`, inv.ID, inv.Revision, now, facts)
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// voidLink gives a corrected guest a link of their own; the one that went to the
+// wrong address finds nothing any more (I5).
+func (s *Store) voidLink(ctx context.Context, tx pgx.Tx, known, inv *access.Invitation) error {
+	if known.GuestID == inv.GuestID {
+		return nil
+	}
+	_, sealed, hash, err := s.newInvitationToken()
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE invitations SET token = $2, token_hash = $3, verified_at = NULL, last_used_at = NULL WHERE id = $1`, inv.ID, sealed, hash)
+	return err
+}
+
+// recordChanges writes the event of each change and the messages it owes.
+func recordChanges(ctx context.Context, tx pgx.Tx, inv *access.Invitation, changes []access.Change, now time.Time) error {
+	for _, c := range changes {
+		key := fmt.Sprintf("%s/%d/%s", inv.ID, c.Revision, c.Type)
+		event := directory.Event{
+			AccountID: inv.AccountID, Type: c.Type, At: c.At, RecordedAt: now, PropertyID: inv.PropertyID, ItemID: inv.ID,
+			ActorID: c.ActorID, NoteID: c.NoteID, DedupKey: key, Detail: map[string]any{"revision": c.Revision},
+		}
+		if late := now.Sub(c.At); late > time.Minute {
+			event.Detail["late"] = late.Round(time.Second).String() // T2
+		}
+		if err := appendEvent(ctx, tx, event); err != nil {
+			return err
+		}
+		if err := owe(ctx, tx, inv, c.Type, key, messageParams{At: c.At, NoteID: c.NoteID}, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReviewVerification implements [activities.Records].
+func (s *Store) ReviewVerification(ctx context.Context, invitationID string, now time.Time) (next time.Time, err error) {
+	now = instant(now)
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		f, err := s.facts(ctx, tx, invitationID)
+		if err != nil {
+			return err
+		}
+		next = time.Time{}
+		status := access.VerificationAt(f, now)
+		switch status.State {
+		case access.VerificationDone:
+			next = status.ValidUntil
+			return nil
+		case access.VerificationNotNeeded:
+			return nil
+		case access.VerificationMissing:
+		}
+		if status.ValidUntil.IsZero() || f.Invitation.StateAt(now) != access.InvitationAccepted {
+			return nil
+		}
+		key := fmt.Sprintf("%s/lapsed/%d", invitationID, status.ValidUntil.UnixMicro())
+		event := directory.Event{
+			AccountID: f.Invitation.AccountID, Type: access.EventVerificationLapsed, At: status.ValidUntil, RecordedAt: now,
+			PropertyID: f.Invitation.PropertyID, ItemID: invitationID, Rule: "I10", DedupKey: key,
+		}
+		if err := appendEvent(ctx, tx, event); err != nil {
+			return err
+		}
+		return owe(ctx, tx, &f.Invitation, access.EventVerificationLapsed, key, messageParams{At: status.ValidUntil}, now)
+	})
+	return next, err
+}

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/internal/access"
+	"latchkey/internal/directory"
+)
+
+// messageParams is what a message needs besides its item and its reader: ids and
+// instants, nothing personal.
+type messageParams struct {
+	At         time.Time `json:"at,omitzero"`
+	NoteID     string    `json:"note_id,omitzero"`
+	EntranceID string    `json:"entrance_id,omitzero"`
+}
+
+// owe writes the messages that an event owes to people, in the transaction of the
+// event, and wakes the outbox. The key makes one event one message.
+func owe(ctx context.Context, tx pgx.Tx, inv *access.Invitation, t access.EventType, key string, params messageParams, now time.Time) error {
+	batch := &pgx.Batch{}
+	queueOwed(batch, inv, t, key, params, now)
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// queueOwed is [owe] as part of a batch. An inviter who has muted unlocks is not
+// told of them (I7).
+func queueOwed(batch *pgx.Batch, inv *access.Invitation, t access.EventType, key string, params messageParams, now time.Time) {
+	document, err := json.Marshal(params)
+	if err != nil { // three strings and an instant always marshal
+		document = []byte("{}")
+	}
+	for _, notice := range access.Notices(t) {
+		id := newID("msg")
+		dedup := key + "/" + string(notice.Template)
+		switch notice.To {
+		case access.PartyGuest:
+			batch.Queue(`INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
+				SELECT $1, account_id, guest_id, $3, id, $4, $5, $6, $6 FROM invitations WHERE id = $2 ON CONFLICT (dedup_key) DO NOTHING`,
+				id, inv.ID, notice.Template, document, dedup, now)
+		case access.PartyInviter:
+			batch.Queue(`INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
+				SELECT $1, i.account_id, m.person_id, $3, i.id, $4, $5, $6, $6 FROM invitations i JOIN members m ON m.id = i.inviter_id
+				WHERE i.id = $2 AND NOT ($3 = 'entrance_unlocked' AND m.preferences ->> 'unlocks' = 'muted') ON CONFLICT (dedup_key) DO NOTHING`,
+				id, inv.ID, notice.Template, document, dedup, now)
+		}
+		queueWake(batch, outboxWorkflowID, now)
+	}
+}
+
+// QueuedMessage is a message that waits to be sent.
+type QueuedMessage struct {
+	ID       string
+	PersonID string
+	ItemID   string
+	Channel  string
+	Template access.Template
+	Params   messageParams
+	Secret   []byte
+	Attempts int
+}
+
+// DueMessages lists what waits to be sent at an instant, oldest first, and when
+// the next message after those is due (zero if none). A person's later messages
+// wait for an earlier one that is being tried again.
+func (s *Store) DueMessages(ctx context.Context, limit int, now time.Time) (due []QueuedMessage, next time.Time, err error) {
+	rows, err := s.pool.Query(ctx, `SELECT id, person_id, coalesce(item_id, ''), channel, template, params, secret, attempts FROM messages m
+		WHERE state = 'queued' AND not_before <= $1 AND NOT EXISTS (
+			SELECT 1 FROM messages e WHERE e.person_id = m.person_id AND e.state = 'queued' AND e.id < m.id AND e.not_before > $1)
+		ORDER BY id LIMIT $2`, instant(now), limit)
+	if err != nil {
+		return nil, next, err
+	}
+	due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m QueuedMessage, err error) {
+		var params []byte
+		if err = row.Scan(&m.ID, &m.PersonID, &m.ItemID, &m.Channel, &m.Template, &params, &m.Secret, &m.Attempts); err == nil {
+			err = json.Unmarshal(params, &m.Params)
+		}
+		return m, err
+	})
+	if err != nil {
+		return nil, next, err
+	}
+	var later *time.Time
+	err = s.pool.QueryRow(ctx, `SELECT min(not_before) FROM messages WHERE state = 'queued' AND not_before > $1`, instant(now)).Scan(&later)
+	return due, orZero(later), err
+}
+
+// MessageSent notes that a message has left and forgets its secret.
+func (s *Store) MessageSent(ctx context.Context, id string, now time.Time) error {
+	const set = `UPDATE messages SET state = 'sent', sent_at = $2, secret = NULL, attempts = attempts + 1 WHERE id = $1 AND state = 'queued'`
+	return s.endMessage(ctx, set, id, access.EventMessageSent, "", now)
+}
+
+// MessageFailed gives a message up. The reason is a code, never a vendor's text.
+func (s *Store) MessageFailed(ctx context.Context, id, reason string, now time.Time) error {
+	const set = `UPDATE messages SET state = 'failed', secret = NULL, attempts = attempts + 1, not_before = $2 WHERE id = $1 AND state = 'queued'`
+	return s.endMessage(ctx, set, id, access.EventMessageFailed, reason, now)
+}
+
+// MessageDeferred keeps a message that could not be sent for another try.
+func (s *Store) MessageDeferred(ctx context.Context, id, reason string, retryAt time.Time) error {
+	_, err := s.pool.Exec(ctx, `UPDATE messages SET attempts = attempts + 1, last_error = $2, not_before = $3 WHERE id = $1 AND state = 'queued'`,
+		id, reason, instant(retryAt))
+	return err
+}
+
+func (s *Store) endMessage(ctx context.Context, set, id string, t access.EventType, reason string, now time.Time) error {
+	now = instant(now)
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		var accountID, itemID, propertyID *string
+		var template, channel string
+		err := tx.QueryRow(ctx, set+` RETURNING account_id, item_id, template, channel,
+			(SELECT property_id FROM invitations WHERE invitations.id = messages.item_id)`, id, now).Scan(&accountID, &itemID, &template, &channel, &propertyID)
+		if isNoRows(err) || err == nil && accountID == nil { // already noted, or a sign-in code, which belongs to no account
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return appendEvent(ctx, tx, directory.Event{
+			AccountID: *accountID, Type: t, At: now, RecordedAt: now, PropertyID: deref(propertyID), ItemID: deref(itemID), Code: access.Code(reason),
+			DedupKey: id + "/" + string(t), Detail: map[string]any{"template": template, "channel": channel},
+		})
+	})
+}
+
+// InvitationMessage reads what a message about an invitation says: the invitation
+// and the secret of its link.
+func (s *Store) InvitationMessage(ctx context.Context, invitationID string, now time.Time) (inv Invitation, token string, err error) {
+	inv, err = s.oneInvitation(ctx, InvitationFilter{ID: invitationID, engine: true}, invitationID, now)
+	if err != nil {
+		return inv, "", err
+	}
+	var sealed []byte
+	if err := s.pool.QueryRow(ctx, `SELECT token FROM invitations WHERE id = $1`, invitationID).Scan(&sealed); err != nil {
+		return inv, "", err
+	}
+	secret, err := s.keys.Unseal("invitation-token", sealed)
+	return inv, string(secret), err
+}
+
+// newInvitationToken makes the secret of a link: 256 random bits, encrypted
+// because a resend shows it again, and a keyed hash to find it by.
+func (s *Store) newInvitationToken() (token string, sealed, hash []byte, err error) {
+	secret := make([]byte, 32)
+	if _, err = rand.Read(secret); err != nil {
+		return "", nil, nil, err
+	}
+	token = base64.RawURLEncoding.EncodeToString(secret)
+	sealed, err = s.keys.Seal("invitation-token", []byte(token))
+	return token, sealed, s.keys.Index("invitation-token", token), err
+}
+
+// MessageSecret opens the secret of a message, such as a sign-in code.
+func (s *Store) MessageSecret(m QueuedMessage) (string, error) {
+	if m.Secret == nil {
+		return "", nil
+	}
+	secret, err := s.keys.Unseal("message", m.Secret)
+	return string(secret), err
+}

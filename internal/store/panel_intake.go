@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/internal/access"
+	"latchkey/internal/directory"
+)
+
+// ErrEnrolmentRefused says that an enrolment code is unknown, was used with
+// another key or is older than 24 hours (P1). Which of them is not told.
+var ErrEnrolmentRefused = &directory.Error{Code: "enrolment_refused",
+	Detail: "This enrolment code is not valid (any more). Ask for a new one with POST /v1/panels/{id}/enrolment-code."}
+
+// EnrolPanel binds a panel to its key (P1). The same code with the same key
+// repeats the answer; with another key it is refused.
+func (s *Store) EnrolPanel(ctx context.Context, codeHash, publicKey []byte, address string, now time.Time) (panelID string, err error) {
+	now = instant(now)
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		var accountID, propertyID string
+		var known []byte
+		var expires *time.Time
+		var fixed bool
+		err := tx.QueryRow(ctx, `SELECT id, account_id, property_id, public_key, enrolment_expires_at, address_fixed FROM panels
+			WHERE enrolment_hash = $1 AND disowned_at IS NULL FOR UPDATE`, codeHash).Scan(&panelID, &accountID, &propertyID, &known, &expires, &fixed)
+		switch {
+		case isNoRows(err):
+			return ErrEnrolmentRefused
+		case err != nil:
+			return err
+		case orZero(expires).Before(now), known != nil && string(known) != string(publicKey):
+			return ErrEnrolmentRefused
+		}
+		if _, err := tx.Exec(ctx, `UPDATE panels SET public_key = $2, enrolled_at = coalesce(enrolled_at, $3), last_seen_at = $3,
+				address = CASE WHEN address_fixed OR $4 = '' THEN address ELSE $4 END WHERE id = $1`, panelID, publicKey, now, address); err != nil {
+			return err
+		}
+		if err := s.tellPanelAll(ctx, tx, panelID, now); err != nil {
+			return err
+		}
+		return appendEvent(ctx, tx, directory.Event{
+			AccountID: accountID, Type: access.EventPanelEnrolled, At: now, RecordedAt: now, PropertyID: propertyID, PanelID: panelID,
+			DedupKey: fmt.Sprintf("%s/enrolled/%x", panelID, publicKey),
+		})
+	})
+	return panelID, err
+}
+
+// tellPanelAll marks every grant of a panel as not confirmed, because the panel
+// says that it has lost or never had them, and wakes its workflow.
+func (s *Store) tellPanelAll(ctx context.Context, tx pgx.Tx, panelID string, now time.Time) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE grants SET confirmed_revision = 0, pending_since = coalesce(pending_since, $2), attempts = 0 WHERE panel_id = $1`, panelID, now)
+	queueWake(batch, panelWorkflow+panelID, now)
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// PanelIdentity is what the engine needs to talk to a panel.
+type PanelIdentity struct {
+	ID        string
+	AccountID string
+	Address   string
+	PublicKey []byte
+	TimeZone  string
+}
+
+// PanelIdentity finds an enrolled panel that has not been disowned.
+func (s *Store) PanelIdentity(ctx context.Context, panelID string) (PanelIdentity, error) {
+	p := PanelIdentity{ID: panelID}
+	err := s.pool.QueryRow(ctx, `SELECT n.account_id, n.address, n.public_key, p.time_zone FROM panels n JOIN properties p ON p.id = n.property_id
+		WHERE n.id = $1 AND n.public_key IS NOT NULL AND n.disowned_at IS NULL`, panelID).Scan(&p.AccountID, &p.Address, &p.PublicKey, &p.TimeZone)
+	if isNoRows(err) {
+		return p, directory.NotFound("panel", panelID)
+	}
+	return p, err
+}
+
+// SeenBefore remembers the id of a panel's message and reports whether it was
+// there already: it implements panel.ReplayGuard for all processes together (P1).
+func (s *Store) SeenBefore(ctx context.Context, issuer, messageID string, expires time.Time) (bool, error) {
+	tag, err := s.pool.Exec(ctx, `INSERT INTO panel_messages (issuer, message_id, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		issuer, messageID, instant(expires))
+	return err == nil && tag.RowsAffected() == 0, err
+}
+
+// PanelEvent is one event as a panel reports it (P6).
+type PanelEvent struct {
+	Seq        int64
+	At         time.Time
+	Type       string
+	EntranceID string
+	CommandID  string
+	GrantID    string
+	Code       string
+}
+
+// IntakeEvents takes in a batch of a panel's events: at least once from the
+// panel, exactly once in the log. It notes a gap in the sequence, keeps the
+// panel's boot id for commands (P4) and returns the last sequence number that is
+// safe here.
+func (s *Store) IntakeEvents(ctx context.Context, panelID, bootID string, events []PanelEvent, now time.Time) (acknowledged int64, err error) {
+	now = instant(now)
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		var accountID, propertyID string
+		err := tx.QueryRow(ctx, `SELECT account_id, property_id FROM panels WHERE id = $1 FOR UPDATE`, panelID).Scan(&accountID, &propertyID)
+		if err != nil {
+			return err
+		}
+		var last int64
+		err = tx.QueryRow(ctx, `SELECT last_seq FROM panel_boots WHERE panel_id = $1 AND boot_id = $2`, panelID, bootID).Scan(&last)
+		if err != nil && !isNoRows(err) {
+			return err
+		}
+		isNew := isNoRows(err)
+		for _, e := range events {
+			if e.Seq <= last {
+				continue
+			}
+			if e.Seq > last+1 {
+				if err := appendEvent(ctx, tx, gapEvent(accountID, propertyID, panelID, bootID, last, e.Seq, now)); err != nil {
+					return err
+				}
+			}
+			last = e.Seq
+			if err := s.intakeEvent(ctx, tx, accountID, propertyID, panelID, bootID, e, now); err != nil {
+				return fmt.Errorf("event %d of boot %s: %w", e.Seq, bootID, err)
+			}
+		}
+		acknowledged = last
+		batch := &pgx.Batch{}
+		if isNew || len(events) > 0 {
+			batch.Queue(`INSERT INTO panel_boots (panel_id, boot_id, last_seq, seen_at) VALUES ($1, $2, $3, $4)
+				ON CONFLICT (panel_id, boot_id) DO UPDATE SET last_seq = excluded.last_seq`, panelID, bootID, last, now)
+		}
+		// A panel reports the boots it still has events of in order, so the last to report is the current one.
+		batch.Queue(`UPDATE panels SET boot_id = $2, last_seen_at = $3 WHERE id = $1`, panelID, bootID, now)
+		batch.Queue(`INSERT INTO wakeups (workflow_id, due_at) SELECT $1, $3 WHERE EXISTS (
+			SELECT 1 FROM grants WHERE panel_id = $2 AND confirmed_revision < desired_revision AND attempts > 0) ON CONFLICT (workflow_id) DO NOTHING`,
+			panelWorkflow+panelID, panelID, now) // it is back: do not wait for the end of a pause
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	return acknowledged, err
+}
+
+func gapEvent(accountID, propertyID, panelID, bootID string, last, seq int64, now time.Time) directory.Event {
+	return directory.Event{
+		AccountID: accountID, Type: access.EventPanelGap, At: now, RecordedAt: now, PropertyID: propertyID, PanelID: panelID,
+		DedupKey: fmt.Sprintf("%s/%s/gap/%d", panelID, bootID, seq), Detail: map[string]any{"after": last, "before": seq, "boot_id": bootID},
+	}
+}
+
+// intakeEvent turns one event of a panel into what it means here.
+func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, accountID, propertyID, panelID, bootID string, e PanelEvent, now time.Time) error {
+	switch e.Type {
+	case "opened":
+		_, err := s.recordOpened(ctx, tx, e.CommandID, panelID, notAfter(e.At, now), now)
+		if isNoRows(err) { // a command that this engine never gave: it is recorded as what it is
+			return appendEvent(ctx, tx, panelEvent(access.EventEntranceOpened, accountID, propertyID, panelID, bootID, e, now))
+		}
+		return err
+	case "denied":
+		return appendEvent(ctx, tx, panelEvent(access.EventEntranceDenied, accountID, propertyID, panelID, bootID, e, now))
+	default: // taps and heartbeats are recorded by what they lead to
+		return nil
+	}
+}
+
+func panelEvent(t access.EventType, accountID, propertyID, panelID, bootID string, e PanelEvent, now time.Time) directory.Event {
+	return directory.Event{
+		AccountID: accountID, Type: t, At: notAfter(e.At, now), RecordedAt: now, PropertyID: propertyID, PanelID: panelID, ItemID: e.GrantID,
+		EntranceID: e.EntranceID, Code: access.Code(e.Code), Rule: "P2", DedupKey: fmt.Sprintf("%s/%s/%d", panelID, bootID, e.Seq),
+		Detail: map[string]any{"reported_by": "panel"},
+	}
+}
+
+// notAfter keeps a panel whose clock runs ahead from writing the future.
+func notAfter(at, now time.Time) time.Time {
+	if at.After(now) {
+		return now
+	}
+	return instant(at)
+}
+
+// PanelSeen keeps the boot id that a panel names outside its events.
+func (s *Store) PanelSeen(ctx context.Context, panelID string, now time.Time) error {
+	_, err := s.pool.Exec(ctx, `UPDATE panels SET last_seen_at = $2 WHERE id = $1`, panelID, instant(now))
+	return err
+}
+
+// PanelGrants lists all that a panel should hold, for a panel that asks (P1, P3).
+func (s *Store) PanelGrants(ctx context.Context, panelID string) ([]access.Grant, error) {
+	rows, err := s.pool.Query(ctx, `SELECT desired FROM grants WHERE panel_id = $1 ORDER BY grant_id`, panelID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (g access.Grant, err error) { return g, scanJSON(row, &g) })
+}
+
+// PanelResync answers a panel that has lost its grants: everything is to be
+// confirmed anew.
+func (s *Store) PanelResync(ctx context.Context, panelID string, now time.Time) ([]access.Grant, error) {
+	now = instant(now)
+	if err := s.inTx(ctx, func(tx pgx.Tx) error { return s.tellPanelAll(ctx, tx, panelID, now) }); err != nil {
+		return nil, err
+	}
+	return s.PanelGrants(ctx, panelID)
+}
+
+// PanelEntrance is an entrance as its panel knows it.
+type PanelEntrance struct{ ID, Name string }
+
+// PanelEntrances lists the entrances behind a panel.
+func (s *Store) PanelEntrances(ctx context.Context, panelID string) ([]PanelEntrance, error) {
+	rows, err := s.pool.Query(ctx, `SELECT id, name FROM entrances WHERE panel_id = $1 ORDER BY id`, panelID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[PanelEntrance])
+}
+
+// SweepExpired implements worker.Claims: it forgets what has served its time.
+func (s *Store) SweepExpired(ctx context.Context, now time.Time) error {
+	now = instant(now)
+	_, messages := s.pool.Exec(ctx, `DELETE FROM panel_messages WHERE expires_at < $1`, now)
+	_, attempts := s.pool.Exec(ctx, `DELETE FROM sign_in_attempts WHERE expires_at < $1`, now.Add(-24*time.Hour))
+	_, requests := s.pool.Exec(ctx, `DELETE FROM sign_in_requests WHERE created_at < $1`, now.Add(-time.Hour))
+	_, sessions := s.pool.Exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, now)
+	_, keys := s.pool.Exec(ctx, `DELETE FROM idempotency WHERE created_at < $1`, now.Add(-24*time.Hour))
+	return errors.Join(messages, attempts, requests, sessions, keys)
+}

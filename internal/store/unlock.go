@@ -1,0 +1,302 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"latchkey/activities"
+	"latchkey/internal/access"
+	"latchkey/internal/directory"
+)
+
+// unlockLease is how long an unlock may be under way before a repetition of its
+// key takes it up again: longer than a command's round trip, shorter than a
+// person's patience.
+const unlockLease = 3 * time.Second
+
+// ClaimUnlock implements [activities.Unlocks]: the first of the two transactions
+// of an unlock. It reads facts, decides with [access.Decide] and either records
+// the refusal or claims the command, together with the idempotency key.
+func (s *Store) ClaimUnlock(ctx context.Context, q activities.UnlockRequest, now time.Time) (activities.Claim, error) {
+	now = instant(now)
+	var claim activities.Claim
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		claim = activities.Claim{}
+		if q.Key != nil {
+			earlier, err := s.earlierUnlock(ctx, tx, q, now)
+			if err != nil || earlier != nil {
+				if earlier != nil {
+					claim = *earlier
+				}
+				return err
+			}
+		}
+		d, err := s.door(ctx, tx, q)
+		if err != nil {
+			return err
+		}
+		decision := access.Decide(d.facts, d.entrance, now)
+		switch {
+		case !decision.Allowed:
+			claim.Outcome, err = s.recordDenial(ctx, tx, q, d, decision, now)
+			return err
+		case d.bootID == "" || d.address == "":
+			claim.Outcome = &activities.Outcome{Result: activities.ResultUnreachable}
+			return forgetUnlockKey(ctx, tx, q)
+		}
+		claim.Command = d.command(q.EntranceID, now)
+		return insertCommand(ctx, tx, d, claim.Command, "unlock", q, now)
+	})
+	return claim, err
+}
+
+// earlierUnlock claims the key and answers for it if it was used before.
+func (s *Store) earlierUnlock(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, now time.Time) (*activities.Claim, error) {
+	k, err := s.claimIdempotency(ctx, tx, q.Scope, q.Key, q.RequestHash, unlockLease, now)
+	if err != nil {
+		return nil, err
+	}
+	switch k.State {
+	case IdempotencyFresh:
+		if k.ResourceID == "" {
+			return nil, nil
+		}
+		c, known, err := s.commandAgain(ctx, tx, k.ResourceID)
+		if err != nil || !known {
+			return nil, err
+		}
+		return c, nil
+	case IdempotencyDone:
+		var outcome activities.Outcome
+		return &activities.Claim{Outcome: &outcome}, json.Unmarshal(k.Response, &outcome)
+	case IdempotencyUnderWay:
+		return nil, ErrInProgress
+	case IdempotencyOtherBody:
+		return nil, ErrKeyReused
+	}
+	return nil, nil
+}
+
+// commandAgain is the command of a key whose outcome was not recorded by the
+// request that claimed it. Its panel's report may have come meanwhile.
+func (s *Store) commandAgain(ctx context.Context, tx pgx.Tx, commandID string) (*activities.Claim, bool, error) {
+	var c activities.Command
+	var result string
+	var eventID *string
+	err := tx.QueryRow(ctx, `SELECT id, panel_id, entrance_id, invitation_id, grant_revision, boot_id, expires_at, result, event_id
+		FROM commands WHERE id = $1`, commandID).
+		Scan(&c.ID, &c.PanelID, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.BootID, &c.ExpiresAt, &result, &eventID)
+	if isNoRows(err) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if result == string(activities.ResultOpened) && eventID != nil {
+		return &activities.Claim{Outcome: &activities.Outcome{Result: activities.ResultOpened, EventID: *eventID}}, true, nil
+	}
+	return &activities.Claim{Command: c, Again: true}, true, nil
+}
+
+// door is what an unlock reads: the facts, the entrance and its panel.
+type door struct {
+	facts         access.Facts
+	entrance      access.Entrance
+	panelID       string
+	bootID        string
+	address       string
+	grantRevision int64
+}
+
+func (d *door) command(entranceID string, now time.Time) activities.Command {
+	return activities.Command{
+		ID: newID("cmd"), PanelID: d.panelID, EntranceID: entranceID, GrantID: d.facts.Invitation.ID,
+		GrantRevision: d.grantRevision, BootID: d.bootID, ExpiresAt: now.Add(activities.CommandTTL),
+	}
+}
+
+// door reads one invitation and one entrance of the same account. An entrance of
+// another account is not found (E8); one that is not shared is for the decision to say.
+func (s *Store) door(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest) (*door, error) {
+	d := &door{}
+	var facts, policy, schedules []byte
+	var zone string
+	var verified, used *time.Time
+	var entranceID, entranceProperty, panelID, bootID, address *string
+	var shareable *bool
+	var revision *int64
+	err := tx.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone,
+			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, g.desired_revision
+		FROM invitations i
+		JOIN properties p ON p.id = i.property_id
+		LEFT JOIN entrances e ON e.id = $2 AND e.account_id = i.account_id
+		LEFT JOIN panels n ON n.id = e.panel_id
+		LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = i.id
+		WHERE i.id = $1 AND ($3 = '' OR i.account_id = $3) AND ($4::bytea IS NULL OR i.guest_index = $4) AND i.state <> 'creating'`,
+		q.InvitationID, q.EntranceID, q.AccountID, q.GuestIndex).
+		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &revision)
+	if isNoRows(err) {
+		return nil, directory.NotFound("invitation", q.InvitationID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if entranceID == nil {
+		return nil, directory.NotFound("entrance", q.EntranceID)
+	}
+	d.entrance = access.Entrance{ID: *entranceID, PropertyID: *entranceProperty, Shareable: *shareable}
+	if err := json.Unmarshal(schedules, &d.entrance.Schedules); err != nil {
+		return nil, err
+	}
+	d.panelID, d.bootID, d.address = deref(panelID), deref(bootID), deref(address)
+	if revision != nil {
+		d.grantRevision = *revision
+	}
+	return d, fillFacts(&d.facts, facts, policy, zone, verified, used)
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func insertCommand(ctx context.Context, tx pgx.Tx, d *door, c activities.Command, via string, q activities.UnlockRequest, now time.Time) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`INSERT INTO commands (id, account_id, panel_id, invitation_id, entrance_id, grant_revision, boot_id, via, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		c.ID, d.facts.Invitation.AccountID, c.PanelID, c.GrantID, c.EntranceID, c.GrantRevision, c.BootID, via, now, c.ExpiresAt)
+	if q.Key != nil {
+		batch.Queue(`UPDATE idempotency SET resource_id = $3 WHERE account_id = $1 AND key_hash = $2`, q.Scope, q.Key, c.ID)
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+func (s *Store) recordDenial(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, d *door, decision access.Decision, now time.Time) (*activities.Outcome, error) {
+	inv := &d.facts.Invitation
+	event := directory.Event{
+		ID: newID("evt"), AccountID: inv.AccountID, Type: access.EventEntranceDenied, At: now, RecordedAt: now, PropertyID: inv.PropertyID,
+		ItemID: inv.ID, EntranceID: q.EntranceID, PanelID: d.panelID, ActorID: inv.GuestID, Code: decision.Code, Rule: decision.Rule,
+	}
+	event.DedupKey = event.ID
+	if err := appendEvent(ctx, tx, event); err != nil {
+		return nil, err
+	}
+	outcome := &activities.Outcome{Result: activities.ResultDenied, EventID: event.ID, Code: string(decision.Code), Decision: decision}
+	return outcome, s.finishUnlockKey(ctx, tx, q, *outcome)
+}
+
+// keepUnlockKey leaves the key of an unknown outcome to be used again at once, for
+// the same command (P4).
+func keepUnlockKey(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, now time.Time) error {
+	_, err := tx.Exec(ctx, `UPDATE idempotency SET lease_until = $3 WHERE account_id = $1 AND key_hash = $2`, q.Scope, q.Key, now)
+	return err
+}
+
+// forgetUnlockKey frees the key of an unlock that surely opened nothing, so that
+// the same request can be tried anew.
+func forgetUnlockKey(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest) error {
+	_, err := tx.Exec(ctx, `DELETE FROM idempotency WHERE account_id = $1 AND key_hash = $2`, q.Scope, q.Key)
+	return err
+}
+
+// finishUnlockKey keeps the answer for the key (E2).
+func (s *Store) finishUnlockKey(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, o activities.Outcome) error {
+	if q.Key == nil {
+		return nil
+	}
+	response, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return s.completeIdempotency(ctx, tx, q.Scope, q.Key, 200, response)
+}
+
+// RecordUnlock implements [activities.Unlocks]: the second transaction.
+func (s *Store) RecordUnlock(ctx context.Context, q activities.UnlockRequest, c activities.Command, o activities.Outcome, at, now time.Time) (activities.Outcome, error) {
+	at, now = instant(at), instant(now)
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		switch o.Result {
+		case activities.ResultOpened:
+			eventID, err := s.recordOpened(ctx, tx, c.ID, c.PanelID, at, now)
+			if err != nil {
+				return err
+			}
+			o.EventID = eventID
+			return s.finishUnlockKey(ctx, tx, q, o)
+		case activities.ResultUnknown:
+			return keepUnlockKey(ctx, tx, q, now)
+		case activities.ResultDenied, activities.ResultRefused, activities.ResultUnreachable:
+			return s.recordNotOpened(ctx, tx, q, c, &o, now)
+		}
+		return nil
+	})
+	return o, err
+}
+
+// recordNotOpened notes that a panel refused or could not be reached. If its own
+// report says that it opened after all, that stands.
+func (s *Store) recordNotOpened(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, c activities.Command, o *activities.Outcome, now time.Time) error {
+	if o.Code == "" {
+		o.Code = string(o.Result)
+	}
+	var accountID, propertyID, guestID string
+	err := tx.QueryRow(ctx, `UPDATE commands c SET result = $2 FROM invitations i
+		WHERE c.id = $1 AND i.id = c.invitation_id AND c.result = '' RETURNING i.account_id, i.property_id, i.guest_id`, c.ID, o.Code).
+		Scan(&accountID, &propertyID, &guestID)
+	if isNoRows(err) {
+		again, _, err := s.commandAgain(ctx, tx, c.ID)
+		if err == nil && again != nil && again.Outcome != nil {
+			*o = *again.Outcome
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	o.EventID = newID("evt")
+	event := directory.Event{
+		ID: o.EventID, AccountID: accountID, Type: access.EventEntranceDenied, At: now, RecordedAt: now, PropertyID: propertyID, ItemID: c.GrantID,
+		EntranceID: c.EntranceID, PanelID: c.PanelID, ActorID: guestID, Code: access.Code(o.Code), Rule: "P4", DedupKey: "command/" + c.ID + "/not_opened",
+	}
+	if err := appendEvent(ctx, tx, event); err != nil {
+		return err
+	}
+	return forgetUnlockKey(ctx, tx, q)
+}
+
+// recordOpened records that a command opened its door, once, whichever report
+// comes first: the answer to the command or the panel's own event (P4). It
+// restarts the period of inactivity (I10) and tells the inviter (I7).
+func (s *Store) recordOpened(ctx context.Context, tx pgx.Tx, commandID, panelID string, at, now time.Time) (eventID string, err error) {
+	var facts []byte
+	var result, entranceID, via string
+	var known *string
+	err = tx.QueryRow(ctx, `SELECT i.facts, c.result, c.entrance_id, c.via, c.event_id FROM commands c JOIN invitations i ON i.id = c.invitation_id
+		WHERE c.id = $1 AND c.panel_id = $2 FOR UPDATE OF c`, commandID, panelID).Scan(&facts, &result, &entranceID, &via, &known)
+	if err != nil {
+		return "", err
+	}
+	if result == string(activities.ResultOpened) && known != nil {
+		return *known, nil
+	}
+	var inv access.Invitation
+	if err := json.Unmarshal(facts, &inv); err != nil {
+		return "", err
+	}
+	eventID = newID("evt")
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE commands SET result = 'opened', opened_at = $2, event_id = $3 WHERE id = $1`, commandID, at, eventID)
+	batch.Queue(`UPDATE invitations SET last_used_at = greatest(last_used_at, $2) WHERE id = $1`, inv.ID, at)
+	queueEvent(batch, directory.Event{
+		ID: eventID, AccountID: inv.AccountID, Type: access.EventEntranceOpened, At: at, RecordedAt: now, PropertyID: inv.PropertyID, ItemID: inv.ID,
+		EntranceID: entranceID, PanelID: panelID, ActorID: inv.GuestID, Rule: "I7", DedupKey: "command/" + commandID + "/opened",
+		Detail: map[string]any{"via": via},
+	})
+	queueOwed(batch, &inv, access.EventEntranceOpened, "command/"+commandID, messageParams{At: at, EntranceID: entranceID}, now)
+	return eventID, tx.SendBatch(ctx, batch).Close()
+}
