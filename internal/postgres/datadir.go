@@ -17,8 +17,9 @@ const (
 	markerText = "This directory belongs to Latchkey. Format 1.\n"
 )
 
-// Lock is the exclusive use of a data directory.
-type Lock struct{ file *os.File }
+// Lock is the exclusive use of a data directory. It is a bare descriptor: an
+// os.File that nobody refers to any more is closed, and the lock would go with it.
+type Lock struct{ descriptor int }
 
 // LockDataDir claims dir for this process: it makes the directory if there is
 // none and takes its lock, before anything else is written there. The lock goes
@@ -30,43 +31,46 @@ func LockDataDir(dir string) (*Lock, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, "lock")
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	descriptor, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, failure(dir, "opening "+path, err, "")
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer closeQuietly(file)
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, failure(dir, "locking "+path, err, "")
-		}
-		holder, readErr := io.ReadAll(io.LimitReader(file, 32))
-		if readErr != nil {
-			return nil, failure(dir, "reading "+path, readErr, "")
-		}
-		return nil, failf(CodeInUse, err, "%s is in use by another latchkey (pid %s): stop that one, or give another directory with --data",
-			dir, strings.TrimSpace(string(holder)))
+	l := &Lock{descriptor: descriptor}
+	if err := syscall.Flock(descriptor, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(lockedOut(dir, path, err), l.Release())
 	}
-	l := &Lock{file: file}
 	if err := l.write(os.Getpid()); err != nil {
 		return nil, errors.Join(failure(dir, "writing "+path, err, ""), l.Release())
 	}
 	return l, nil
 }
 
+func lockedOut(dir, path string, cause error) error {
+	if !errors.Is(cause, syscall.EWOULDBLOCK) {
+		return failure(dir, "locking "+path, cause, "")
+	}
+	holder, err := os.ReadFile(path)
+	if err != nil {
+		return failure(dir, "reading "+path, err, "")
+	}
+	return failf(CodeInUse, cause, "%s is in use by another latchkey (pid %s): stop that one, or give another directory with --data",
+		dir, strings.TrimSpace(string(holder)))
+}
+
 func (l *Lock) write(pid int) error {
-	if err := l.file.Truncate(0); err != nil {
+	if err := syscall.Ftruncate(l.descriptor, 0); err != nil {
 		return fmt.Errorf("empty the lock file: %w", err)
 	}
-	if _, err := l.file.WriteAt([]byte(strconv.Itoa(pid)+"\n"), 0); err != nil {
+	if _, err := syscall.Pwrite(l.descriptor, []byte(strconv.Itoa(pid)+"\n"), 0); err != nil {
 		return fmt.Errorf("name the holder of the lock: %w", err)
 	}
 	return nil
 }
 
-// Release gives the directory free. The lock file stays: removing it would let
-// two processes hold locks on two files of one name.
+// Release gives the directory free; it is called once. The lock file stays:
+// removing it would let two processes hold locks on two files of one name.
 func (l *Lock) Release() error {
-	if err := l.file.Close(); err != nil {
+	if err := syscall.Close(l.descriptor); err != nil {
 		return fmt.Errorf("release the data directory: %w", err)
 	}
 	return nil
