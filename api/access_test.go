@@ -39,7 +39,7 @@ func TestAnotherAccountsIDIsNotFound(t *testing.T) { // E8
 		t.Errorf("a stranger lists %v", items)
 	}
 	e.call(http.MethodPost, "/v1/panels", stranger, object{"property_id": property, "name": "Mine", "kind": "door"}).
-		refused(http.StatusUnprocessableEntity, "invalid").blames("body.property_id")
+		refused(http.StatusNotFound, "not_found")
 }
 
 func TestScopesLimitAKey(t *testing.T) {

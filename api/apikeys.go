@@ -9,7 +9,7 @@ import (
 
 // APIKey is a credential of an app on the wire, without its secret.
 type APIKey struct {
-	ID        string    `json:"id" example:"key_d4k2m1c7h1qg00f3v5tg"`
+	ID        string    `json:"id" example:"apk_d4k2m1c7h1qg00f3v5tg"`
 	Name      string    `json:"name"`
 	Scopes    []string  `json:"scopes" enum:"admin,read,directory,invitations,unlock"`
 	CreatedAt time.Time `json:"created_at"`
@@ -29,7 +29,7 @@ type createAPIKeyInput struct {
 }
 
 type changeAPIKeyInput struct {
-	byID
+	ByID
 	Body struct {
 		Name   Optional[string]   `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		Scopes Optional[[]string] `json:"scopes,omitempty" minItems:"1" maxItems:"5" enum:"admin,read,directory,invitations,unlock"`
@@ -44,7 +44,7 @@ func (s *service) createAPIKey(ctx context.Context, in *createAPIKeyInput) (*out
 	return &output[APIKeyWithSecret]{Body: APIKeyWithSecret{APIKey: apiKeyOf(key), Secret: secret}}, nil
 }
 
-func (s *service) listAPIKeys(ctx context.Context, in *paging) (*output[List[APIKey]], error) {
+func (s *service) listAPIKeys(ctx context.Context, in *Paging) (*output[List[APIKey]], error) {
 	values, next, err := s.Store.APIKeys(ctx, accountID(ctx), in.page())
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (s *service) listAPIKeys(ctx context.Context, in *paging) (*output[List[API
 	return listOf(values, next, apiKeyOf), nil
 }
 
-func (s *service) getAPIKey(ctx context.Context, in *byID) (*output[APIKey], error) {
+func (s *service) getAPIKey(ctx context.Context, in *ByID) (*output[APIKey], error) {
 	key, err := s.Store.APIKey(ctx, accountID(ctx), in.ID)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (s *service) changeAPIKey(ctx context.Context, in *changeAPIKeyInput) (*out
 	return &output[APIKey]{Body: apiKeyOf(key)}, nil
 }
 
-func (s *service) deleteAPIKey(ctx context.Context, in *byID) (*struct{}, error) {
+func (s *service) deleteAPIKey(ctx context.Context, in *ByID) (*struct{}, error) {
 	return nil, s.Store.RevokeAPIKey(ctx, accountID(ctx), in.ID, time.Now())
 }
 

@@ -38,6 +38,10 @@ var (
 	readEvents    = keyWith(directory.ScopeRead)
 	readDirectory = keyWith(directory.ScopeRead, directory.ScopeDirectory)
 	editDirectory = keyWith(directory.ScopeDirectory)
+
+	readInvitations = keyWith(directory.ScopeRead, directory.ScopeInvitations)
+	editInvitations = keyWith(directory.ScopeInvitations)
+	unlock          = keyWith(directory.ScopeUnlock)
 )
 
 // keyWith asks for an API key with at least one of the scopes.
@@ -169,7 +173,5 @@ func missing(err error) bool {
 }
 
 func unauthorized(detail string) *Problem {
-	p := newProblem(http.StatusUnauthorized, codeUnauthorized, detail)
-	p.headers = http.Header{"Www-Authenticate": {`Bearer realm="latchkey"`}}
-	return p
+	return newProblem(http.StatusUnauthorized, codeUnauthorized, detail)
 }

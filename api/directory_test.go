@@ -157,7 +157,7 @@ func TestMembers(t *testing.T) {
 	}).refused(http.StatusUnprocessableEntity, "invalid").blames("body.email")
 	e.call(http.MethodPost, "/v1/members", e.key, object{
 		"name": "Nowhere", "email": "n@example.com", "role": "host", "property_ids": []string{"prop_none"},
-	}).refused(http.StatusUnprocessableEntity, "invalid").blames("body.property_ids")
+	}).refused(http.StatusNotFound, "not_found")
 
 	changed := e.call(http.MethodPatch, path, e.key, object{"mobile": nil, "preferences": object{"unlocks": "muted"}}).want(http.StatusOK)
 	if changed.JSON["mobile"] != nil || changed.text("preferences", "unlocks") != "muted" || changed.text("name") != "Inés" {

@@ -41,8 +41,8 @@ type createEntranceInput struct {
 }
 
 type changeEntranceInput struct {
-	byID
-	matching
+	ByID
+	Matching
 	Body struct {
 		PanelID    Optional[string]     `json:"panel_id,omitempty" minLength:"1" maxLength:"64"`
 		Name       Optional[string]     `json:"name,omitempty" minLength:"1" maxLength:"200"`
@@ -63,7 +63,7 @@ func (s *service) createEntrance(ctx context.Context, in *createEntranceInput) (
 	return entityOf(e.Revision, entranceOf(e)), nil
 }
 
-func (s *service) listEntrances(ctx context.Context, in *inProperty) (*output[List[Entrance]], error) {
+func (s *service) listEntrances(ctx context.Context, in *InProperty) (*output[List[Entrance]], error) {
 	values, next, err := s.Store.Entrances(ctx, accountID(ctx), in.PropertyID, in.page())
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (s *service) listEntrances(ctx context.Context, in *inProperty) (*output[Li
 	return listOf(values, next, entranceOf), nil
 }
 
-func (s *service) getEntrance(ctx context.Context, in *byID) (*entity[Entrance], error) {
+func (s *service) getEntrance(ctx context.Context, in *ByID) (*entity[Entrance], error) {
 	e, err := s.Store.Entrance(ctx, accountID(ctx), in.ID)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (s *service) changeEntrance(ctx context.Context, in *changeEntranceInput) (
 	return entityOf(e.Revision, entranceOf(e)), nil
 }
 
-func (s *service) deleteEntrance(ctx context.Context, in *byID) (*struct{}, error) {
+func (s *service) deleteEntrance(ctx context.Context, in *ByID) (*struct{}, error) {
 	return nil, s.Store.DeleteEntrance(ctx, accountID(ctx), in.ID, time.Now())
 }
 

@@ -27,7 +27,7 @@ type Event struct {
 }
 
 type listEventsInput struct {
-	paging
+	Paging
 	PropertyID string    `query:"property_id" maxLength:"64"`
 	EntranceID string    `query:"entrance_id" maxLength:"64"`
 	ItemID     string    `query:"item_id" maxLength:"64"`

@@ -37,6 +37,14 @@ type claim struct {
 	ResourceID string // what an earlier run with this key created before it was cut off
 }
 
+// forStore is the claim for a transaction of the store; nil without a key.
+func (c *claim) forStore() *store.IdempotencyClaim {
+	if c == nil {
+		return nil
+	}
+	return &store.IdempotencyClaim{Scope: c.Scope, Key: c.Key, ResourceID: c.ResourceID}
+}
+
 // claimOf is the idempotency claim of the request, or nil if it has no key.
 func claimOf(ctx context.Context) *claim {
 	c, _ := ctx.Value(keyClaim).(*claim) // nil without a key
@@ -86,9 +94,9 @@ func (s *service) claimed(c huma.Context, mine *claim, next func(huma.Context)) 
 	case store.IdempotencyDone:
 		replay(humagin.Unwrap(c), earlier.Status, earlier.Response)
 	case store.IdempotencyUnderWay:
-		writeProblem(c, coded(codeInProgress, "The first request with this Idempotency-Key is still under way. Repeat it in a moment to get its answer."))
+		writeProblem(c, problemOf(store.ErrInProgress))
 	case store.IdempotencyOtherBody:
-		writeProblem(c, coded(codeKeyReused, "This Idempotency-Key was used for another request. Use a new key, or send the same request again."))
+		writeProblem(c, problemOf(store.ErrKeyReused))
 	case store.IdempotencyFresh:
 		mine.ResourceID = earlier.ResourceID
 		s.carryOut(huma.WithValue(c, keyClaim, mine), mine, next)

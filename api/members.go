@@ -45,8 +45,8 @@ type createMemberInput struct {
 }
 
 type changeMemberInput struct {
-	byID
-	matching
+	ByID
+	Matching
 	Body struct {
 		Name        Optional[string]          `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		Email       Optional[string]          `json:"email,omitempty" minLength:"1" maxLength:"320"`
@@ -75,7 +75,7 @@ func (s *service) createMember(ctx context.Context, in *createMemberInput) (*ent
 	return entityOf(m.Revision, memberOf(m)), nil
 }
 
-func (s *service) listMembers(ctx context.Context, in *paging) (*output[List[Member]], error) {
+func (s *service) listMembers(ctx context.Context, in *Paging) (*output[List[Member]], error) {
 	values, next, err := s.Store.Members(ctx, accountID(ctx), in.page())
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (s *service) listMembers(ctx context.Context, in *paging) (*output[List[Mem
 	return listOf(values, next, memberOf), nil
 }
 
-func (s *service) getMember(ctx context.Context, in *byID) (*entity[Member], error) {
+func (s *service) getMember(ctx context.Context, in *ByID) (*entity[Member], error) {
 	m, err := s.Store.Member(ctx, accountID(ctx), in.ID)
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (s *service) changeMember(ctx context.Context, in *changeMemberInput) (*ent
 	return entityOf(m.Revision, memberOf(m)), nil
 }
 
-func (s *service) deleteMember(ctx context.Context, in *byID) (*struct{}, error) {
+func (s *service) deleteMember(ctx context.Context, in *ByID) (*struct{}, error) {
 	return nil, s.Store.DeleteMember(ctx, accountID(ctx), in.ID, time.Now())
 }
 

@@ -25,11 +25,11 @@ import (
 // pages are the routes that are no calls of the API: what an operator and a
 // developer look at.
 func (s *service) pages(engine *gin.Engine, document *huma.OpenAPI) error {
-	document31, err := json.Marshal(document)
+	description, err := published(document)
 	if err != nil {
 		return fmt.Errorf("openapi document: %w", err)
 	}
-	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", document31) })
+	engine.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", description) })
 
 	docs := docsPage()
 	engine.GET("/docs", docs)
@@ -42,10 +42,41 @@ func (s *service) pages(engine *gin.Engine, document *huma.OpenAPI) error {
 	assets := gin.WrapH(web.Assets())
 	engine.GET("/assets/*file", cacheable, assets)
 	engine.HEAD("/assets/*file", cacheable, assets)
+	engine.GET("/i/:token", s.invitationPage)
 	if s.Outbox {
 		engine.GET("/dev/outbox", s.outbox)
 	}
 	return nil
+}
+
+// published is the document as it is served: without huma's own keyword for
+// messages, which strict readers of OpenAPI refuse.
+func published(document *huma.OpenAPI) ([]byte, error) {
+	raw, err := json.Marshal(document)
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	if err := json.Unmarshal(raw, &tree); err != nil {
+		return nil, err
+	}
+	drop(tree, "patternDescription")
+	return json.Marshal(tree)
+}
+
+// drop removes a member from all objects of a JSON tree.
+func drop(tree any, member string) {
+	switch node := tree.(type) {
+	case map[string]any:
+		delete(node, member)
+		for _, child := range node {
+			drop(child, member)
+		}
+	case []any:
+		for _, child := range node {
+			drop(child, member)
+		}
+	}
 }
 
 // cacheable lifts no-store from what holds nothing personal.

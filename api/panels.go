@@ -49,8 +49,8 @@ type createPanelInput struct {
 }
 
 type changePanelInput struct {
-	byID
-	matching
+	ByID
+	Matching
 	Body struct {
 		Name    Optional[string]          `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		Address OmittableNullable[string] `json:"address,omitempty" maxLength:"500" doc:"null: what the panel announces"`
@@ -78,7 +78,7 @@ func (s *service) createPanel(ctx context.Context, in *createPanelInput) (*entit
 	return entityOf(p.Revision, PanelWithCode{Panel: panelOf(p), EnrolmentCode: code.EnrolmentCode}), nil
 }
 
-func (s *service) listPanels(ctx context.Context, in *inProperty) (*output[List[Panel]], error) {
+func (s *service) listPanels(ctx context.Context, in *InProperty) (*output[List[Panel]], error) {
 	values, next, err := s.Store.Panels(ctx, accountID(ctx), in.PropertyID, in.page())
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (s *service) listPanels(ctx context.Context, in *inProperty) (*output[List[
 	return listOf(values, next, panelOf), nil
 }
 
-func (s *service) getPanel(ctx context.Context, in *byID) (*entity[Panel], error) {
+func (s *service) getPanel(ctx context.Context, in *ByID) (*entity[Panel], error) {
 	p, err := s.Store.Panel(ctx, accountID(ctx), in.ID)
 	if err != nil {
 		return nil, err
@@ -114,12 +114,12 @@ func (s *service) changePanel(ctx context.Context, in *changePanelInput) (*entit
 	return entityOf(p.Revision, panelOf(p)), nil
 }
 
-func (s *service) deletePanel(ctx context.Context, in *byID) (*struct{}, error) {
+func (s *service) deletePanel(ctx context.Context, in *ByID) (*struct{}, error) {
 	return nil, s.Store.DeletePanel(ctx, accountID(ctx), in.ID, time.Now())
 }
 
 // renewEnrolmentCode gives a panel a new code; the old one is void (P1).
-func (s *service) renewEnrolmentCode(ctx context.Context, in *byID) (*output[EnrolmentCode], error) {
+func (s *service) renewEnrolmentCode(ctx context.Context, in *ByID) (*output[EnrolmentCode], error) {
 	now := time.Now()
 	code, err := s.newEnrolment(now)
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *service) renewEnrolmentCode(ctx context.Context, in *byID) (*output[Enr
 }
 
 // disownPanel ends the trust in a panel's key at once (P1).
-func (s *service) disownPanel(ctx context.Context, in *byID) (*entity[Panel], error) {
+func (s *service) disownPanel(ctx context.Context, in *ByID) (*entity[Panel], error) {
 	p, err := s.Store.DisownPanel(ctx, accountID(ctx), in.ID, time.Now())
 	if err != nil {
 		return nil, err

@@ -13,9 +13,11 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
 
 	"latchkey/internal/access"
 	"latchkey/internal/directory"
+	"latchkey/internal/store"
 	"latchkey/workflows"
 )
 
@@ -29,7 +31,7 @@ type Problem struct {
 	Code   string  `json:"code" doc:"Stable, for machines" example:"in_use"`
 	Errors []Fault `json:"errors,omitempty" doc:"The inputs that are to blame"`
 
-	NextAllowedAt *time.Time `json:"next_allowed_at,omitempty" doc:"With resend_cooldown: when the call will be accepted"`
+	NextAllowedAt *time.Time `json:"next_allowed_at,omitempty" doc:"With resend_cooldown and rate_limited: when the call will be accepted"`
 	From          *time.Time `json:"from,omitempty" doc:"With outside_window and outside_schedule: when the entrance will open"`
 	Count         int        `json:"count,omitempty" doc:"With in_use and guest_limit_reached: how many items are in the way"`
 	RequestID     string     `json:"request_id,omitempty" doc:"With 500: what to tell the operator"`
@@ -101,6 +103,7 @@ var statuses = map[string]int{
 	"panel_unreachable":      http.StatusServiceUnavailable,
 	"outcome_unknown":        http.StatusGatewayTimeout,
 	"enrolment_refused":      http.StatusForbidden,
+	store.CodeInvalidCode:    http.StatusUnauthorized,
 
 	string(access.CodeNotActive):            http.StatusForbidden,
 	string(access.CodeNotShared):            http.StatusForbidden,
@@ -119,7 +122,11 @@ var statuses = map[string]int{
 
 // newProblem builds the answer to one code.
 func newProblem(status int, code, detail string) *Problem {
-	return &Problem{Status: status, Title: http.StatusText(status), Code: code, Detail: detail}
+	p := &Problem{Status: status, Title: http.StatusText(status), Code: code, Detail: detail}
+	if status == http.StatusUnauthorized {
+		p.headers = http.Header{"Www-Authenticate": {`Bearer realm="latchkey"`}}
+	}
+	return p
 }
 
 // problemOf turns any error into the answer the caller gets. Errors that carry
@@ -130,10 +137,16 @@ func problemOf(err error) *Problem {
 		problem *Problem
 		domain  *directory.Error
 		refusal *access.Refusal
+		limited *store.RateLimited
 	)
 	switch {
 	case errors.As(err, &problem):
 		return problem
+	case errors.As(err, &limited):
+		p := coded(codeRateLimited, "Too many sign-in codes were asked for. Wait until next_allowed_at, then ask again.")
+		p.NextAllowedAt = instant(limited.RetryAt)
+		p.retryAfter = max(time.Second, time.Until(limited.RetryAt))
+		return p
 	case errors.As(err, &domain):
 		p := coded(domain.Code, domain.Detail)
 		p.Count = domain.Count
@@ -145,6 +158,10 @@ func problemOf(err error) *Problem {
 		p := coded(string(refusal.Code), refusal.Detail)
 		p.NextAllowedAt = instant(refusal.NextAllowedAt)
 		return p
+	case errors.Is(err, store.ErrInProgress):
+		return coded(codeInProgress, "The first request with this Idempotency-Key is still under way. Repeat it in a moment to get its answer.")
+	case errors.Is(err, store.ErrKeyReused):
+		return coded(codeKeyReused, "This Idempotency-Key was used for another request. Use a new key, or send the same request again.")
 	case passing(err):
 		return unavailable()
 	default:
@@ -162,8 +179,6 @@ func coded(code, detail string) *Problem {
 	switch code {
 	case codeInProgress:
 		p.retryAfter = time.Second
-	case codeRateLimited:
-		p.retryAfter = time.Minute
 	case "panel_unreachable":
 		p.retryAfter = 2 * time.Second
 	}
@@ -191,7 +206,8 @@ func passing(err error) bool {
 		shutdown = []string{"57P01", "57P02", "57P03", "53300", "53400", "57014", "25006"}
 	)
 	switch {
-	case errors.Is(err, workflows.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, workflows.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, puddle.ErrClosedPool):
 		return true
 	case errors.As(err, &server):
 		return slices.Contains(shutdown, server.Code) || server.Code[:2] == "08"

@@ -57,8 +57,8 @@ type createPropertyInput struct {
 }
 
 type changePropertyInput struct {
-	byID
-	matching
+	ByID
+	Matching
 	Body struct {
 		Name     Optional[string] `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		TimeZone Optional[string] `json:"time_zone,omitempty" minLength:"1" maxLength:"100"`
@@ -78,7 +78,7 @@ func (s *service) createProperty(ctx context.Context, in *createPropertyInput) (
 	return entityOf(p.Revision, propertyOf(p)), nil
 }
 
-func (s *service) listProperties(ctx context.Context, in *paging) (*output[List[Property]], error) {
+func (s *service) listProperties(ctx context.Context, in *Paging) (*output[List[Property]], error) {
 	values, next, err := s.Store.Properties(ctx, accountID(ctx), in.page())
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (s *service) listProperties(ctx context.Context, in *paging) (*output[List[
 	return listOf(values, next, propertyOf), nil
 }
 
-func (s *service) getProperty(ctx context.Context, in *byID) (*entity[Property], error) {
+func (s *service) getProperty(ctx context.Context, in *ByID) (*entity[Property], error) {
 	p, err := s.Store.Property(ctx, accountID(ctx), in.ID)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func (s *service) changeProperty(ctx context.Context, in *changePropertyInput) (
 	return entityOf(p.Revision, propertyOf(p)), nil
 }
 
-func (s *service) deleteProperty(ctx context.Context, in *byID) (*struct{}, error) {
+func (s *service) deleteProperty(ctx context.Context, in *ByID) (*struct{}, error) {
 	return nil, s.Store.DeleteProperty(ctx, accountID(ctx), in.ID, time.Now())
 }
 

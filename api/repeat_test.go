@@ -35,8 +35,8 @@ func TestARepeatedRefusalIsTheFirstRefusal(t *testing.T) { // E2
 	e := start(t)
 	key := header{"Idempotency-Key", "order-2"}
 	body := object{"property_id": "prop_none", "name": "Hall", "kind": "door"}
-	e.call(http.MethodPost, "/v1/panels", e.key, body, key).refused(http.StatusUnprocessableEntity, "invalid")
-	again := e.call(http.MethodPost, "/v1/panels", e.key, body, key).refused(http.StatusUnprocessableEntity, "invalid")
+	e.call(http.MethodPost, "/v1/panels", e.key, body, key).refused(http.StatusNotFound, "not_found")
+	again := e.call(http.MethodPost, "/v1/panels", e.key, body, key).refused(http.StatusNotFound, "not_found")
 	if again.header.Get("Idempotent-Replayed") != "true" {
 		t.Error("the refusal was not a repetition")
 	}

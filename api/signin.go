@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/text/language"
+
 	"latchkey/internal/store"
 )
 
@@ -28,7 +30,7 @@ type SessionInfo struct {
 }
 
 type sendSignInCodeInput struct {
-	AcceptLanguage string `header:"Accept-Language" maxLength:"200" doc:"The language of the message"`
+	AcceptLanguage string `header:"Accept-Language" doc:"The language of the message"`
 	Body           struct {
 		Email string `json:"email" minLength:"1" maxLength:"320"`
 	} `nameHint:"SendSignInCode"`
@@ -44,7 +46,7 @@ type signInInput struct {
 // sendSignInCode answers the same whether the address is known or not, so that
 // nobody learns who is a guest.
 func (s *service) sendSignInCode(ctx context.Context, in *sendSignInCodeInput) (*output[Attempt], error) {
-	attempt, err := s.Store.StartSignIn(ctx, in.Body.Email, in.AcceptLanguage, networkOf(networkAddress(ctx)), time.Now())
+	attempt, err := s.Store.StartSignIn(ctx, in.Body.Email, preferredLanguage(in.AcceptLanguage), networkOf(networkAddress(ctx)), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +74,15 @@ func (s *service) listSessions(ctx context.Context, _ *struct{}) (*output[List[S
 	return listOf(sessions, "", func(held store.Session) SessionInfo {
 		return SessionInfo{ID: held.ID, Current: held.ID == current, CreatedAt: held.CreatedAt.UTC(), ExpiresAt: held.ExpiresAt.UTC()}
 	}), nil
+}
+
+// preferredLanguage is the first language of an Accept-Language header.
+func preferredLanguage(header string) string {
+	tags, _, err := language.ParseAcceptLanguage(header)
+	if err != nil || len(tags) == 0 || tags[0] == language.Und {
+		return language.English.String()
+	}
+	return tags[0].String()
 }
 
 // networkOf is what counts as one caller in the limits on sign-in codes: an IPv4

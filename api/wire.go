@@ -167,8 +167,8 @@ func listOf[D, W any](values []D, next string, render func(D) W) *output[List[W]
 	return &output[List[W]]{Body: List[W]{Items: items, NextCursor: orNull(next)}}
 }
 
-// paging are the parameters of every listing.
-type paging struct {
+// Paging are the parameters of every listing.
+type Paging struct {
 	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"200" doc:"How many items at most"`
 	Cursor string `query:"cursor" maxLength:"200" doc:"next_cursor of the page before"`
 }
@@ -190,14 +190,14 @@ func entityOf[T any](revision int64, body T) *entity[T] {
 
 func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
 
-// matching is the condition of a PATCH or DELETE.
-type matching struct {
+// Matching is the condition of a PATCH or DELETE.
+type Matching struct {
 	IfMatch string `header:"If-Match" doc:"Carry it out only if the item's ETag is still this one" maxLength:"100"`
 }
 
 // revision is the revision the caller has seen, or 0 if any will do. What is not
 // an ETag of ours matches nothing.
-func (m matching) revision() (int64, error) {
+func (m Matching) revision() (int64, error) {
 	if m.IfMatch == "" || m.IfMatch == "*" {
 		return 0, nil
 	}
@@ -210,16 +210,16 @@ func (m matching) revision() (int64, error) {
 	return revision, nil
 }
 
-// byID is the path of one item.
-type byID struct {
+// ByID is the path of one item.
+type ByID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
 // page is the page as the store counts it.
-func (p paging) page() store.Page { return store.Page{Limit: p.Limit, Cursor: p.Cursor} }
+func (p Paging) page() store.Page { return store.Page{Limit: p.Limit, Cursor: p.Cursor} }
 
-// inProperty is a listing that can be narrowed to one property.
-type inProperty struct {
-	paging
+// InProperty is a listing that can be narrowed to one property.
+type InProperty struct {
+	Paging
 	PropertyID string `query:"property_id" maxLength:"64" doc:"Only those of this property"`
 }
