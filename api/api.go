@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 
+	"latchkey/internal/panel"
 	"latchkey/internal/store"
 )
 
@@ -18,25 +20,24 @@ import (
 type Config struct {
 	Store  *store.Store
 	Logger *slog.Logger
-	// Enrolment makes the codes that panels enrol with.
-	Enrolment Enrolment
+	// Items are the workflows that own invitations.
+	Items Items
+	// Doors opens entrances.
+	Doors Doors
+	// Engine is who the engine is to panels; enrolment codes are bound to its key (P1).
+	Engine panel.Engine
 
 	// Outbox shows /dev/outbox, with everything that was sent in it. Set it only
 	// while the outbox is the configured sender.
 	Outbox bool
-	// Version is shown in the OpenAPI document.
+	// Version and BaseURL, where callers reach the API, are shown in the OpenAPI document.
 	Version string
+	BaseURL string
 	// Ready are the parts that /readyz asks: the database, Temporal.
 	Ready []Check
 	// TrustedProxies are the networks (CIDR) whose X-Forwarded-For is believed.
 	// Without any, the network address of a caller is the connection's.
 	TrustedProxies []string
-}
-
-// Enrolment makes a one-time code, bound to the engine key, and the hash under
-// which the store keeps it (P1).
-type Enrolment interface {
-	NewEnrolmentCode() (code string, hash []byte, err error)
 }
 
 // Check asks one part of the system whether it can work.
@@ -54,8 +55,8 @@ type service struct {
 // New builds the handler of the whole API. The error says which part of the
 // configuration is missing or wrong.
 func New(config Config) (http.Handler, error) {
-	if config.Store == nil || config.Logger == nil || config.Enrolment == nil {
-		return nil, fmt.Errorf("api: Store, Logger and Enrolment are needed")
+	if config.Store == nil || config.Logger == nil || config.Items == nil || config.Doors == nil || config.Engine.Key == nil {
+		return nil, errors.New("api: Store, Logger, Items, Doors and Engine are needed")
 	}
 	s := &service{Config: config, metrics: newMetrics()}
 	gin.SetMode(gin.ReleaseMode)
@@ -101,9 +102,14 @@ func Server(handler http.Handler, addr string) *http.Server {
 
 // description is the part of the OpenAPI document that is not in the routes.
 func (s *service) description() huma.Config {
+	var servers []*huma.Server
+	if s.BaseURL != "" {
+		servers = append(servers, &huma.Server{URL: s.BaseURL})
+	}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
+			Servers: servers,
 			Info: &huma.Info{
 				Title:       "Latchkey",
 				Version:     s.Version,

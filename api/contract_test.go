@@ -3,7 +3,6 @@ package api_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -20,10 +19,13 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
+	"latchkey/activities"
 	"latchkey/api"
 	"latchkey/internal/keyset"
+	"latchkey/internal/panel"
 	"latchkey/internal/pgtest"
 	"latchkey/internal/store"
+	"latchkey/workflows"
 )
 
 // engine is the API over real HTTP on a real PostgreSQL. Every answer that it
@@ -35,14 +37,6 @@ type engine struct {
 	contract routers.Router
 	key      string // an admin key of the first account
 	logs     *journal
-}
-
-// codes makes enrolment codes that no panel of these tests uses.
-type codes struct{}
-
-func (codes) NewEnrolmentCode() (code string, hash []byte, err error) {
-	code = rand.Text()
-	return code, []byte(code), nil
 }
 
 // journal collects log lines from all requests.
@@ -75,10 +69,17 @@ func start(t *testing.T) *engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
+	identity, err := db.EngineKey(ctx, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
 	logs := &journal{}
 	handler, err := api.New(api.Config{
 		Store: db, Logger: slog.New(slog.NewJSONHandler(logs, nil)), Outbox: true, Version: "test",
-		Enrolment: codes{}, Ready: []api.Check{{Name: "database", Ask: db.Ping}},
+		Engine: panel.Engine{KeyID: identity.ID, Key: identity.Private},
+		// No call of these tests reaches a workflow or a door.
+		Items: &workflows.Client{}, Doors: activities.NewOpener(db, nil, time.Now, slog.New(slog.DiscardHandler)),
+		Ready: []api.Check{{Name: "database", Ask: db.Ping}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
 	"net/url"
 	"time"
 
 	"latchkey/internal/directory"
+	"latchkey/internal/panel"
 )
 
 // Panel is a device at a property on the wire.
@@ -140,20 +142,17 @@ func (s *service) disownPanel(ctx context.Context, in *ByID) (*entity[Panel], er
 	return entityOf(p.Revision, panelOf(p)), nil
 }
 
-// enrolmentTTL is how long an enrolment code can be used (P1).
-const enrolmentTTL = 24 * time.Hour
-
 type enrolment struct {
 	EnrolmentCode
 	hash []byte
 }
 
 func (s *service) newEnrolment(now time.Time) (enrolment, error) {
-	code, hash, err := s.Enrolment.NewEnrolmentCode()
+	code, hash, err := panel.NewEnrolmentCode(s.Engine.Key.Public().(ed25519.PublicKey))
 	if err != nil {
 		return enrolment{}, err
 	}
-	return enrolment{EnrolmentCode: EnrolmentCode{Code: code, ExpiresAt: now.Add(enrolmentTTL).UTC()}, hash: hash}, nil
+	return enrolment{EnrolmentCode: EnrolmentCode{Code: code, ExpiresAt: now.Add(panel.EnrolmentCodeTTL).UTC()}, hash: hash}, nil
 }
 
 // checkPanel refuses what no panel can be.

@@ -34,6 +34,7 @@ type Problem struct {
 	NextAllowedAt *time.Time `json:"next_allowed_at,omitempty" doc:"With resend_cooldown and rate_limited: when the call will be accepted"`
 	From          *time.Time `json:"from,omitempty" doc:"With outside_window and outside_schedule: when the entrance will open"`
 	Count         int        `json:"count,omitempty" doc:"With in_use and guest_limit_reached: how many items are in the way"`
+	Rule          string     `json:"rule,omitempty" doc:"With a refusal to open: the rule that decided" example:"I9"`
 	RequestID     string     `json:"request_id,omitempty" doc:"With 500: what to tell the operator"`
 
 	retryAfter time.Duration
