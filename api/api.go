@@ -67,7 +67,7 @@ func New(config Config) (http.Handler, error) {
 		return nil, fmt.Errorf("api: TrustedProxies: %w", err)
 	}
 	engine.Use(s.identify, s.record, s.recover, secure)
-	engine.NoRoute(func(c *gin.Context) { abort(c, noRoute(c)) })
+	engine.NoRoute(func(c *gin.Context) { abort(c, noRoute()) })
 	engine.NoMethod(func(c *gin.Context) { abort(c, noMethod(c)) })
 
 	described := humagin.New(engine, s.description())
@@ -116,7 +116,7 @@ func (s *service) description() huma.Config {
 				Description: "Access to shared entrances and physical keys: invitations, verification, unlocking.",
 			},
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					schemeKey:     {Type: "http", Scheme: "bearer", Description: "An API key of an account. What it may do is in its scopes."},
 					schemeSession: {Type: "http", Scheme: "bearer", Description: "The session token of a signed-in guest, from POST /v1/sign-in."},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"regexp"
 	"strings"
 	"time"
@@ -124,14 +123,8 @@ func tag(path string) string {
 	return parts[0]
 }
 
-// schemaName names schemas after their Go types, with a capital, so that the
-// document does not change with what is exported in Go.
-func schemaName(t reflect.Type, hint string) string {
-	return huma.DefaultSchemaNamer(t, hint)
-}
-
 // noRoute and noMethod are the answers where the table has no line.
-func noRoute(*gin.Context) *Problem {
+func noRoute() *Problem {
 	return newProblem(http.StatusNotFound, "not_found", "There is nothing at this path. The paths are listed in /openapi.json.")
 }
 
