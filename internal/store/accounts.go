@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -99,15 +100,19 @@ func (s *Store) APIKey(ctx context.Context, accountID, id string) (directory.API
 	return one(rows, err, scanAPIKey, "API key", id)
 }
 
-// UpdateAPIKey changes name or scopes.
+// UpdateAPIKey changes name or scopes. The last admin key stays one.
 func (s *Store) UpdateAPIKey(ctx context.Context, accountID, id string, change func(*directory.APIKey) error, _ time.Time) (k directory.APIKey, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, apiKeyColumns+` WHERE account_id = $1 AND id = $2 AND revoked_at IS NULL FOR UPDATE`, accountID, id)
-		if k, err = one(rows, err, scanAPIKey, "API key", id); err != nil {
+		var otherAdmin bool
+		if k, otherAdmin, err = lockAPIKey(ctx, tx, accountID, id); err != nil {
 			return err
 		}
+		admin := slices.Contains(k.Scopes, directory.ScopeAdmin)
 		if err := change(&k); err != nil {
 			return err
+		}
+		if admin && !otherAdmin && !slices.Contains(k.Scopes, directory.ScopeAdmin) {
+			return errLastAdminKey
 		}
 		_, err = tx.Exec(ctx, `UPDATE api_keys SET name = $3, scopes = $4 WHERE account_id = $1 AND id = $2`, accountID, id, k.Name, k.Scopes)
 		return err
@@ -115,30 +120,43 @@ func (s *Store) UpdateAPIKey(ctx context.Context, accountID, id string, change f
 	return k, err
 }
 
+// errLastAdminKey keeps an account manageable.
+var errLastAdminKey = &directory.Error{Code: directory.CodeConflict, Detail: "This is the last admin key. Create another one first."}
+
+// lockAPIKey reads a key and whether another one is an admin's. It locks all keys
+// of the account, since two changes at once must not each rely on the other's key.
+func lockAPIKey(ctx context.Context, tx pgx.Tx, accountID, id string) (k directory.APIKey, otherAdmin bool, err error) {
+	rows, err := tx.Query(ctx, apiKeyColumns+` WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE`, accountID)
+	if err != nil {
+		return k, false, err
+	}
+	keys, err := pgx.CollectRows(rows, scanAPIKey)
+	if err != nil {
+		return k, false, err
+	}
+	for _, known := range keys {
+		if known.ID == id {
+			k = known
+		} else if slices.Contains(known.Scopes, directory.ScopeAdmin) {
+			otherAdmin = true
+		}
+	}
+	if k.ID == "" {
+		return k, false, directory.NotFound("API key", id)
+	}
+	return k, otherAdmin, nil
+}
+
 // RevokeAPIKey deletes a key: from the next request on it is unknown. The last
 // admin key stays, since nobody could make another.
 func (s *Store) RevokeAPIKey(ctx context.Context, accountID, id string, now time.Time) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, apiKeyColumns+` WHERE account_id = $1 AND revoked_at IS NULL FOR UPDATE`, accountID)
+		_, otherAdmin, err := lockAPIKey(ctx, tx, accountID, id)
 		if err != nil {
 			return err
 		}
-		keys, err := pgx.CollectRows(rows, scanAPIKey)
-		if err != nil {
-			return err
-		}
-		found, otherAdmin := false, false
-		for _, k := range keys {
-			found = found || k.ID == id
-			for _, scope := range k.Scopes {
-				otherAdmin = otherAdmin || k.ID != id && scope == directory.ScopeAdmin
-			}
-		}
-		switch {
-		case !found:
-			return directory.NotFound("API key", id)
-		case !otherAdmin:
-			return &directory.Error{Code: directory.CodeConflict, Detail: "This is the last admin key. Create another one first."}
+		if !otherAdmin {
+			return errLastAdminKey
 		}
 		_, err = tx.Exec(ctx, `UPDATE api_keys SET revoked_at = $3 WHERE account_id = $1 AND id = $2`, accountID, id, instant(now))
 		return err

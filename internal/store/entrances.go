@@ -26,6 +26,9 @@ func scanEntrance(row pgx.CollectableRow) (e directory.Entrance, err error) {
 // checkEntrance refuses schedules that mean nothing and a panel that is no door
 // panel of the same property.
 func checkEntrance(ctx context.Context, tx pgx.Tx, e directory.Entrance) error {
+	if err := checkName(e.Name); err != nil {
+		return err
+	}
 	if err := access.CheckSchedules(e.Schedules); err != nil {
 		return directory.Invalid("body.schedules", err.Error()+".")
 	}
@@ -95,7 +98,8 @@ func (s *Store) EntranceName(ctx context.Context, id string) (name string, err e
 }
 
 // UpdateEntrance changes an entrance if it is still at the revision seen (0: any).
-// What is shareable and when holds for every decision from the commit on (I12).
+// What is shareable and when holds for every decision from the commit on (I12). It
+// cannot move to another panel while live invitations name it.
 func (s *Store) UpdateEntrance(ctx context.Context, accountID, id string, seen int64, change func(*directory.Entrance) error, now time.Time) (e directory.Entrance, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, entranceColumns+` WHERE account_id = $1 AND id = $2 FOR UPDATE`, accountID, id)
@@ -106,12 +110,17 @@ func (s *Store) UpdateEntrance(ctx context.Context, accountID, id string, seen i
 			return stale("entrance")
 		}
 		before, errBefore := encodeSchedules(e.Schedules)
-		shareable := e.Shareable
+		shareable, panelID := e.Shareable, e.PanelID
 		if err := change(&e); err != nil {
 			return err
 		}
 		if err := checkEntrance(ctx, tx, e); err != nil {
 			return err
+		}
+		if e.PanelID != panelID {
+			if err := noLiveInvitations(ctx, tx, e, "To replace a broken panel, give it a new enrolment code instead.", now); err != nil {
+				return err
+			}
 		}
 		schedules, errAfter := encodeSchedules(e.Schedules)
 		if err := errors.Join(errBefore, errAfter); err != nil {
@@ -141,18 +150,27 @@ func (s *Store) DeleteEntrance(ctx context.Context, accountID, id string, now ti
 		if err != nil {
 			return err
 		}
-		var live int
-		err = tx.QueryRow(ctx, `SELECT count(*) FROM invitations i WHERE i.property_id = $1 AND i.facts -> 'entrances' ? $3 AND `+liveInvitation,
-			e.PropertyID, instant(now), id).Scan(&live)
-		if err != nil {
+		if err := noLiveInvitations(ctx, tx, e, "Revoke the live invitations to it, or take it out of them, first.", now); err != nil {
 			return err
 		}
-		if live > 0 {
-			return inUse("entrance", live, "Revoke the live invitations to it, or take it out of them, first.")
+		if err := endRevision(ctx, tx, id, now); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `DELETE FROM entrances WHERE account_id = $1 AND id = $2`, accountID, id)
 		return err
 	})
+}
+
+// noLiveInvitations refuses what would take a locked entrance away from invitations
+// that can still open it.
+func noLiveInvitations(ctx context.Context, tx pgx.Tx, e directory.Entrance, instead string, now time.Time) error {
+	var live int
+	err := tx.QueryRow(ctx, `SELECT count(*) FROM invitations i WHERE i.account_id = $1 AND i.property_id = $4 AND i.facts -> 'entrances' ? $3 AND `+liveInvitation,
+		e.AccountID, instant(now), e.ID, e.PropertyID).Scan(&live)
+	if err == nil && live > 0 {
+		return inUse("entrance", live, instead)
+	}
+	return err
 }
 
 // CheckShareable refuses entrances that are not the property's or that its manager

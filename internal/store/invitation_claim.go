@@ -106,8 +106,8 @@ func (s *Store) propertyForInvitation(ctx context.Context, tx pgx.Tx, n NewInvit
 }
 
 func entrancesShareable(ctx context.Context, tx pgx.Tx, accountID, propertyID string, ids []string) error {
-	rows, err := tx.Query(ctx, `SELECT id, shareable FROM entrances WHERE account_id = $1 AND property_id = $2 AND id = ANY($3)`,
-		accountID, propertyID, ids)
+	rows, err := tx.Query(ctx, `SELECT id, shareable FROM entrances WHERE account_id = $1 AND property_id = $2 AND id = ANY($3)
+		FOR KEY SHARE`, accountID, propertyID, ids) // none of them is deleted before the invitation is there
 	if err != nil {
 		return err
 	}
@@ -146,13 +146,15 @@ func inviterAt(ctx context.Context, tx pgx.Tx, accountID, memberID, propertyID s
 }
 
 // ensureGuest finds the account's person with this name and address or adds one,
-// so that a returning guest stays one person.
+// so that a returning guest stays one person. A member's person is not the guest's:
+// what becomes of the member is no change of the invitation.
 func (s *Store) ensureGuest(ctx context.Context, tx pgx.Tx, accountID string, guest directory.Person, now time.Time) (string, error) {
 	index, err := s.emailIndexOf(guest.Email)
 	if err != nil {
 		return "", directory.Invalid("body.guest.email", "Give the guest's email address, such as ana@example.com.")
 	}
-	rows, err := tx.Query(ctx, `SELECT id FROM people WHERE account_id = $1 AND email_index = $2 AND erased_at IS NULL ORDER BY id DESC LIMIT 20`, accountID, index)
+	rows, err := tx.Query(ctx, `SELECT id FROM people WHERE account_id = $1 AND email_index = $2 AND erased_at IS NULL
+		AND NOT EXISTS (SELECT 1 FROM members m WHERE m.person_id = people.id) ORDER BY id DESC LIMIT 20`, accountID, index)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -34,7 +35,7 @@ func (s *Store) CreateMember(ctx context.Context, m directory.Member, now time.T
 }
 
 func (s *Store) insertMember(ctx context.Context, tx pgx.Tx, m directory.Member, now time.Time) (directory.Member, error) {
-	if err := propertiesExist(ctx, tx, m.AccountID, m.PropertyIDs); err != nil {
+	if err := checkMember(ctx, tx, &m); err != nil {
 		return m, err
 	}
 	index, err := s.emailIndexOf(m.Person.Email)
@@ -54,6 +55,21 @@ func (s *Store) insertMember(ctx context.Context, tx pgx.Tx, m directory.Member,
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)`,
 		m.ID, m.AccountID, m.Person.ID, m.Role, nonNil(m.PropertyIDs), preferences, index, m.CreatedAt, m.Revision)
 	return m, addressTaken(err)
+}
+
+// checkMember refuses a role that is none and properties that the account does not
+// have.
+func checkMember(ctx context.Context, tx pgx.Tx, m *directory.Member) error {
+	m.Person.Locale = cmp.Or(m.Person.Locale, defaultLocale)
+	if err := checkPerson(m.Person); err != nil {
+		return err
+	}
+	switch m.Role {
+	case directory.RoleManager, directory.RoleHost, directory.RoleResident, directory.RoleStaff:
+	default:
+		return directory.Invalid("body.role", "role must be manager, host, resident or staff.")
+	}
+	return propertiesExist(ctx, tx, m.AccountID, m.PropertyIDs)
 }
 
 func nonNil(list []string) []string {
@@ -88,7 +104,16 @@ func (s *Store) EnsureMember(ctx context.Context, tx pgx.Tx, accountID, name, ad
 		return "", directory.Invalid("body.inviter.email", err.Error())
 	}
 	var properties []string
-	err = tx.QueryRow(ctx, `SELECT id, property_ids FROM members WHERE account_id = $1 AND email_index = $2 FOR UPDATE`, accountID, index).Scan(&memberID, &properties)
+	find := func() error {
+		return tx.QueryRow(ctx, `SELECT id, property_ids FROM members WHERE account_id = $1 AND email_index = $2 FOR UPDATE`, accountID, index).
+			Scan(&memberID, &properties)
+	}
+	if err = find(); isNoRows(err) { // many invitations of one new inviter at once still make one member
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1 || encode($2, 'hex'), 3))`, accountID, index); err != nil {
+			return "", err
+		}
+		err = find()
+	}
 	switch {
 	case isNoRows(err):
 		m, err := s.insertMember(ctx, tx, directory.Member{
@@ -146,7 +171,7 @@ func (s *Store) UpdateMember(ctx context.Context, accountID, id string, seen int
 		if err := change(&m); err != nil {
 			return err
 		}
-		if err := propertiesExist(ctx, tx, accountID, m.PropertyIDs); err != nil {
+		if err := checkMember(ctx, tx, &m); err != nil {
 			return err
 		}
 		index, err := s.emailIndexOf(m.Person.Email)

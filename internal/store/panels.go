@@ -26,6 +26,9 @@ func scanPanel(row pgx.CollectableRow) (p directory.Panel, err error) {
 func (s *Store) CreatePanel(ctx context.Context, p directory.Panel, codeHash []byte, expires, now time.Time) (directory.Panel, error) {
 	p.ID, p.Revision, p.CreatedAt, p.UpdatedAt = newID("pan"), 1, instant(now), instant(now)
 	p.AddressFixed = p.Address != ""
+	if err := checkName(p.Name); err != nil {
+		return p, err
+	}
 	return p, s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := propertyIn(ctx, tx, p.AccountID, p.PropertyID); err != nil {
 			return err
@@ -68,8 +71,14 @@ func (s *Store) UpdatePanel(ctx context.Context, accountID, id string, seen int6
 		if err := change(&p); err != nil {
 			return err
 		}
+		if err := checkName(p.Name); err != nil {
+			return err
+		}
 		if p.Address != before {
 			p.AddressFixed = p.Address != ""
+			if err := wake(ctx, tx, panelWorkflow+p.ID, now); err != nil { // what waited for the panel may get through now
+				return err
+			}
 		}
 		p.Revision, p.UpdatedAt = p.Revision+1, instant(now)
 		_, err = tx.Exec(ctx, `UPDATE panels SET name = $2, slots = $3, address = $4, address_fixed = $5, updated_at = $6, revision = $7 WHERE id = $1`,

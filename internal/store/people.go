@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,12 +44,9 @@ func (s *Store) insertPerson(ctx context.Context, tx pgx.Tx, accountID string, p
 	if err := errors.Join(errName, errAddress, errMobile); err != nil {
 		return "", err
 	}
-	if p.Locale == "" {
-		p.Locale = "en"
-	}
 	_, err = tx.Exec(ctx, `INSERT INTO people (id, account_id, data_key, name, email, mobile, locale, email_index, created_at)
 		VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8, $9)`,
-		id, accountID, wrapped, name, address, mobile, p.Locale, index, instant(p.CreatedAt))
+		id, accountID, wrapped, name, address, mobile, cmp.Or(p.Locale, defaultLocale), index, instant(p.CreatedAt))
 	return id, err
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +27,10 @@ func scanProperty(row pgx.CollectableRow) (p directory.Property, err error) {
 
 // CheckProperty refuses a zone that is none, and a policy that could not be kept (I12).
 func CheckProperty(p directory.Property) error {
-	if _, err := time.LoadLocation(p.TimeZone); err != nil || p.TimeZone == "" || p.TimeZone == "Local" {
+	if err := checkName(p.Name); err != nil {
+		return err
+	}
+	if !isZone(p.TimeZone) {
 		return directory.Invalid("body.time_zone", "time_zone must be an IANA zone such as Europe/Lisbon or Asia/Tokyo.")
 	}
 	for _, d := range []struct {
@@ -42,6 +47,12 @@ func CheckProperty(p directory.Property) error {
 	if p.Policy.ReverifyAfter != 0 && p.Policy.ReverifyAfter < time.Second {
 		return directory.Invalid("body.policy.reverify_after", "reverify_after must be a second or more, or 0 for never.")
 	}
+	if !slices.Contains([]access.Verification{access.VerificationNone, access.VerificationOnSite}, p.Policy.Verification) {
+		return directory.Invalid("body.policy.verification", "verification must be none or on_site.")
+	}
+	if !slices.Contains([]access.HistoryVisibility{access.HistoryAll, access.HistoryOwn}, p.Policy.HistoryVisibility) {
+		return directory.Invalid("body.policy.history_visibility", "history_visibility must be all or own.")
+	}
 	if p.Policy.MaxGuestsPerInviter < 0 {
 		return directory.Invalid("body.policy.max_guests_per_inviter", "max_guests_per_inviter must be 0 (no cap) or more.")
 	}
@@ -49,6 +60,17 @@ func CheckProperty(p directory.Property) error {
 		return directory.Invalid("body.policy.return_reminder_at", "return_reminder_at must be a clock time such as 09:00.")
 	}
 	return nil
+}
+
+// isZone reports whether a name is a zone of the IANA database. The files "right/…"
+// of some machines count leap seconds, which instants here do not; "localtime" and
+// "Local" are another zone on each machine.
+func isZone(name string) bool {
+	if name == "" || name == "Local" || name == "localtime" || strings.HasPrefix(name, "right/") || strings.HasPrefix(name, "posix") {
+		return false
+	}
+	_, err := time.LoadLocation(name)
+	return err == nil
 }
 
 // CreateProperty adds a property. Its id, instants and revision are given here.
@@ -154,20 +176,35 @@ func policyChanged(accountID, propertyID, entranceID string, revision int64, now
 	}
 }
 
-// DeleteProperty removes a property that nothing belongs to any more.
-func (s *Store) DeleteProperty(ctx context.Context, accountID, id string, _ time.Time) error {
+// endRevision ends the validity of the last revision of what is deleted.
+func endRevision(ctx context.Context, tx pgx.Tx, subjectID string, now time.Time) error {
+	_, err := tx.Exec(ctx, `UPDATE directory_revisions SET valid_to = $2 WHERE subject_id = $1 AND valid_to IS NULL`, subjectID, instant(now))
+	return err
+}
+
+// DeleteProperty removes a property that nothing belongs to any more. Members lose
+// the role they had there.
+func (s *Store) DeleteProperty(ctx context.Context, accountID, id string, now time.Time) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := propertyIn(ctx, tx, accountID, id); err != nil {
+		rows, err := tx.Query(ctx, propertyColumns+` WHERE account_id = $1 AND id = $2 FOR UPDATE`, accountID, id)
+		if _, err := one(rows, err, scanProperty, "property", id); err != nil {
 			return err
 		}
 		var users int
-		err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM panels WHERE property_id = $1) + (SELECT count(*) FROM entrances WHERE property_id = $1)
+		err = tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM panels WHERE property_id = $1) + (SELECT count(*) FROM entrances WHERE property_id = $1)
 			+ (SELECT count(*) FROM invitations WHERE property_id = $1)`, id).Scan(&users)
 		if err != nil {
 			return err
 		}
 		if users > 0 {
 			return inUse("property", users, "Its panels, entrances and invitations, past ones included, belong to it.")
+		}
+		if err := endRevision(ctx, tx, id, now); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE members SET property_ids = array_remove(property_ids, $2), updated_at = $3, revision = revision + 1
+			WHERE account_id = $1 AND $2 = ANY(property_ids)`, accountID, id, instant(now)); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `DELETE FROM properties WHERE account_id = $1 AND id = $2`, accountID, id)
 		return err

@@ -46,8 +46,9 @@ func (e *RateLimited) Error() string {
 
 // StartSignIn sends a code to an address, whether or not there is an account: the
 // answer is the same. A new code voids the one before. The code goes to the
-// normalised address, because that is what the sign-in will prove.
-func (s *Store) StartSignIn(ctx context.Context, address, locale, network string, now time.Time) (attempt string, err error) {
+// normalised address, because that is what the sign-in will prove, in the first
+// language of acceptLanguage, the header of that name.
+func (s *Store) StartSignIn(ctx context.Context, address, acceptLanguage, network string, now time.Time) (attempt string, err error) {
 	now = instant(now)
 	normalised, err := email.Normalize(address)
 	if err != nil {
@@ -65,7 +66,7 @@ func (s *Store) StartSignIn(ctx context.Context, address, locale, network string
 		if err := s.withinSignInLimits(ctx, tx, normalised, network, now); err != nil {
 			return err
 		}
-		personID, err := s.ensureIdentity(ctx, tx, normalised, locale, now)
+		personID, err := s.ensureIdentity(ctx, tx, normalised, acceptLanguage, now)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,10 @@ func (s *Store) StartSignIn(ctx context.Context, address, locale, network string
 		queueWake(batch, outboxWorkflowID, now)
 		return tx.SendBatch(ctx, batch).Close()
 	})
-	return attempt, err
+	if err != nil {
+		return "", err
+	}
+	return attempt, nil
 }
 
 // codeHash is keyed, because six digits could otherwise be tried out, and bound to
@@ -139,7 +143,7 @@ func (s *Store) withinSignInLimits(ctx context.Context, tx pgx.Tx, address, netw
 
 // ensureIdentity finds the person behind an address or makes a place for them. It
 // is an account only after the first sign-in.
-func (s *Store) ensureIdentity(ctx context.Context, tx pgx.Tx, address, locale string, now time.Time) (personID string, err error) {
+func (s *Store) ensureIdentity(ctx context.Context, tx pgx.Tx, address, acceptLanguage string, now time.Time) (personID string, err error) {
 	index, err := s.emailIndexOf(address)
 	if err != nil {
 		return "", err
@@ -151,7 +155,7 @@ func (s *Store) ensureIdentity(ctx context.Context, tx pgx.Tx, address, locale s
 	if !isNoRows(err) {
 		return personID, err
 	}
-	return s.insertPerson(ctx, tx, "", directory.Person{Email: address, Locale: locale, CreatedAt: now})
+	return s.insertPerson(ctx, tx, "", directory.Person{Email: address, Locale: languageOf(acceptLanguage), CreatedAt: now})
 }
 
 // SignIn ends an attempt with its code and begins a session. The first sign-in

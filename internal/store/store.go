@@ -116,14 +116,24 @@ func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
 const transactionTries = 5
 
 // inTx runs fn in a transaction and commits. fn runs again if the database found
-// that it collided with another, so it must start from nothing each time.
+// that it collided with another, so it must start from nothing each time. What
+// was deleted by somebody else while fn needed it is a conflict.
 func (s *Store) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, s.pool, fn)
+		if lostReference(err) {
+			return &directory.Error{Code: directory.CodeConflict,
+				Detail: "Something that this needs was deleted, or came into use, at this very moment. Read it again and repeat the request."}
+		}
 		if err == nil || try == transactionTries || !collided(err) {
 			return err
 		}
 	}
+}
+
+func lostReference(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "23503"
 }
 
 func collided(err error) bool {

@@ -259,6 +259,8 @@ END $$;
 -- +goose StatementEnd
 CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE ON events
     FOR EACH ROW EXECUTE FUNCTION events_are_append_only();
+CREATE TRIGGER events_not_emptied BEFORE TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION events_are_append_only();
 
 -- People's own words, such as the reason of a revocation, encrypted under their subject's key (E7).
 CREATE TABLE notes (
