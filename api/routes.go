@@ -41,16 +41,39 @@ func (s *service) routes() []route {
 		handle(http.MethodDelete, "/v1/api-keys/{id}", admin, "Delete an API key", (*service).deleteAPIKey),
 
 		// Invitations
+		handle(http.MethodPost, "/v1/invitations", editInvitations, "Invite a guest to entrances", (*service).createInvitation, created),
+		handle(http.MethodGet, "/v1/invitations", readInvitations, "List invitations, newest first", (*service).listInvitations),
+		handle(http.MethodGet, "/v1/invitations/{id}", readInvitations, "Get an invitation", (*service).getInvitation),
+		handle(http.MethodPatch, "/v1/invitations/{id}", editInvitations, "Change window, entrances or a mistyped address", (*service).changeInvitation),
+		handle(http.MethodPost, "/v1/invitations/{id}/resend", editInvitations, "Send the invitation again", (*service).resendInvitation),
+		handle(http.MethodPost, "/v1/invitations/{id}/revoke", editInvitations, "Remove the guest", (*service).revokeInvitation),
+		handle(http.MethodPost, "/v1/invitations/{id}/accept", editInvitations, "Accept for a guest whom the app has signed in", (*service).acceptInvitation),
+		handle(http.MethodPost, "/v1/invitations/{id}/decline", editInvitations, "Decline for a guest whom the app has signed in", (*service).declineInvitation),
+		handle(http.MethodPost, "/v1/invitations/{id}/unlock", unlock, "Unlock an entrance", (*service).unlockInvitation, claimsItself),
+		handle(http.MethodPost, "/v1/invitations/{id}/verification", unlock, "Get a tap token for on-site verification", (*service).startVerification, created),
+		handle(http.MethodGet, "/v1/invitations/{id}/verification", readInvitations, "Get the latest verification attempt", (*service).getVerification),
+		handle(http.MethodPost, "/v1/invitations/{id}/verification/require", editInvitations, "Make the guest verify again", (*service).requireVerification),
 
 		// Guests
 		handle(http.MethodPost, "/v1/sign-in/code", public, "Send a sign-in code", (*service).sendSignInCode, accepted),
 		handle(http.MethodPost, "/v1/sign-in", public, "Sign in with the code", (*service).signIn),
 		handle(http.MethodPost, "/v1/sign-out", session, "End this session", (*service).signOut),
 		handle(http.MethodGet, "/v1/me/sessions", session, "List the sessions of the signed-in person", (*service).listSessions),
+		handle(http.MethodGet, "/v1/me/invitations", session, "List the invitations to the signed-in address", (*service).listMyInvitations),
+		handle(http.MethodPost, "/v1/me/invitations/{id}/accept", session, "Accept an invitation", (*service).acceptMyInvitation),
+		handle(http.MethodPost, "/v1/me/invitations/{id}/decline", session, "Decline an invitation", (*service).declineMyInvitation),
+		handle(http.MethodGet, "/v1/me/guest-keys", session, "List locations with their shared entrances", (*service).listGuestKeys),
+		handle(http.MethodPost, "/v1/me/guest-keys/{id}/unlock", session, "Unlock an entrance", (*service).unlockGuestKey, claimsItself),
+		handle(http.MethodPost, "/v1/me/guest-keys/{id}/verification", session, "Get a tap token for on-site verification", (*service).startGuestVerification, created),
+		handle(http.MethodGet, "/v1/me/guest-keys/{id}/verification", session, "Get the latest verification attempt", (*service).getGuestVerification),
 
 		// Events
 		handle(http.MethodGet, "/v1/events", readEvents, "List events, newest first", (*service).listEvents),
 
 		// Panels
+		handle(http.MethodPost, "/panel/v1/enrol", public, "A panel enrols", (*service).enrolPanel, unkeyed),
+		handle(http.MethodPost, "/panel/v1/events", public, "A panel reports events", (*service).panelEvents, unkeyed),
+		handle(http.MethodPost, "/panel/v1/taps", public, "A phone was held to a panel", (*service).panelTap, unkeyed),
+		handle(http.MethodPost, "/panel/v1/sync", public, "A panel asks for everything it should hold", (*service).panelSync, unkeyed),
 	}
 }

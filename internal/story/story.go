@@ -75,7 +75,7 @@ func (s *Story) tell(format string, args ...any) {
 }
 
 // key is the idempotency key of one request of this play.
-func (s *Story) key(what string) string { return s.Run + "/" + what }
+func (s *Story) key(what string) string { return s.Run + "/" + strings.ReplaceAll(what, " ", "-") }
 
 // post makes a request that must succeed.
 func (s *Story) post(ctx context.Context, c *Client, path, what string, body any) (Object, error) {

@@ -1,0 +1,194 @@
+package api
+
+import (
+	"context"
+	"crypto/ed25519"
+	"net/http"
+	"time"
+
+	"latchkey/activities"
+	"latchkey/internal/access"
+	"latchkey/internal/panel"
+	"latchkey/internal/store"
+)
+
+// Messages of panels (P1, P6, I9). Bodies and answers are compact JWS; package
+// panel says what is in them and documents them for vendors.
+
+type signedInput struct {
+	RawBody []byte `contentType:"application/jose"`
+}
+
+type signedOutput struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func signedAnswer(token string, err error) (*signedOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &signedOutput{ContentType: panel.ContentType, Body: []byte(token)}, nil
+}
+
+// protocolError is a refused message as a problem, which the panel shows to nobody
+// but its log.
+func protocolError(err error) error {
+	if refusal, ok := panel.AsError(err); ok {
+		return newProblem(http.StatusBadRequest, string(refusal.Code), refusal.Detail)
+	}
+	return err
+}
+
+// enrolPanel binds a panel to the key that signed its request (P1).
+func (s *service) enrolPanel(ctx context.Context, in *signedInput) (*signedOutput, error) {
+	now := time.Now()
+	request, key, envelope, err := panel.OpenEnrolment(ctx, string(in.RawBody), now, s.Store)
+	if err != nil {
+		return nil, protocolError(err)
+	}
+	panelID, err := s.Store.EnrolPanel(ctx, panel.HashEnrolmentCode(request.EnrolmentCode), key, request.Address, now)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.everythingFor(ctx, panelID)
+	if err != nil {
+		return nil, err
+	}
+	return signedAnswer(s.Engine.SignEnrolled(panel.EnrolAnswer{
+		PanelID: panelID, Grants: all.Grants, Entrances: all.Entrances, TimeZone: all.TimeZone,
+	}, envelope.ID, now))
+}
+
+// everythingFor is all that a panel should hold.
+func (s *service) everythingFor(ctx context.Context, panelID string) (panel.SyncAnswer, error) {
+	identity, err := s.Store.PanelIdentity(ctx, panelID)
+	if err != nil {
+		return panel.SyncAnswer{}, err
+	}
+	grants, err := s.Store.PanelGrants(ctx, panelID)
+	if err != nil {
+		return panel.SyncAnswer{}, err
+	}
+	entrances, err := s.Store.PanelEntrances(ctx, panelID)
+	if err != nil {
+		return panel.SyncAnswer{}, err
+	}
+	all := panel.SyncAnswer{Grants: []panel.Grant{}, Entrances: []panel.Entrance{}, TimeZone: identity.TimeZone}
+	for _, g := range grants {
+		all.Grants = append(all.Grants, WireGrant(g))
+	}
+	for _, e := range entrances {
+		all.Entrances = append(all.Entrances, panel.Entrance{EntranceID: e.ID, Name: e.Name})
+	}
+	return all, nil
+}
+
+// WireGrant is a grant as panels read it.
+func WireGrant(g access.Grant) panel.Grant {
+	wire := panel.Grant{
+		GrantID: g.ID, Kind: "invitation", Revision: g.Revision, Tombstone: g.Tombstone,
+		StartsAt: instant(g.Start), EndsAt: instant(g.End), EntranceIDs: g.Entrances,
+	}
+	if wire.EntranceIDs == nil {
+		wire.EntranceIDs = []string{}
+	}
+	return wire
+}
+
+// WireCommand is a command as panels read it.
+func WireCommand(c activities.Command) panel.Command {
+	return panel.Command{
+		CommandID: c.ID, Op: panel.OpUnlock, EntranceID: c.EntranceID, GrantID: c.GrantID, GrantRevision: c.GrantRevision,
+		BootID: c.BootID, ExpiresAt: c.ExpiresAt.UTC(),
+	}
+}
+
+// fromPanel opens a message of an enrolled panel.
+func (s *service) fromPanel(ctx context.Context, in *signedInput, typ panel.Type, body any, now time.Time) (panelID, messageID string, err error) {
+	token := string(in.RawBody)
+	panelID, err = panel.Sender(token)
+	if err != nil {
+		return "", "", protocolError(err)
+	}
+	identity, err := s.Store.PanelIdentity(ctx, panelID)
+	if missing(err) { // unknown, not enrolled or disowned: no key to verify with
+		return "", "", newProblem(http.StatusForbidden, string(panel.CodeBadSignature), "No enrolled panel has this id and key. Enrol with a new code.")
+	}
+	if err != nil {
+		return "", "", err
+	}
+	want := panel.Expect{Issuer: panelID, Audience: panel.EngineName, Type: typ}
+	envelope, err := panel.Open(ctx, token, ed25519.PublicKey(identity.PublicKey), want, now, s.Store, body)
+	return panelID, envelope.ID, protocolError(err)
+}
+
+func (s *service) toPanel(panelID string, typ panel.Type, re string, body any, now time.Time) (*signedOutput, error) {
+	token, _, err := s.Engine.Signer().Sign(panelID, typ, re, body, now)
+	return signedAnswer(token, err)
+}
+
+// panelEvents takes in what happened at a panel (P6).
+func (s *service) panelEvents(ctx context.Context, in *signedInput) (*signedOutput, error) {
+	now := time.Now()
+	var batch panel.EventBatch
+	panelID, re, err := s.fromPanel(ctx, in, panel.TypeEvents, &batch, now)
+	if err != nil {
+		return nil, err
+	}
+	if batch.BootID == "" || len(batch.BootID) > 64 {
+		return nil, newProblem(http.StatusBadRequest, string(panel.CodeMalformed), "boot_id is missing.")
+	}
+	events := make([]store.PanelEvent, 0, len(batch.Events))
+	for _, e := range batch.Events {
+		events = append(events, store.PanelEvent(e))
+	}
+	seq, err := s.Store.IntakeEvents(ctx, panelID, batch.BootID, events, now)
+	if err != nil {
+		return nil, err
+	}
+	return s.toPanel(panelID, panel.TypeEventsAck, re, panel.EventsAck{BootID: batch.BootID, Seq: seq}, now)
+}
+
+// panelTap decides about a phone that is held to a panel (I9).
+func (s *service) panelTap(ctx context.Context, in *signedInput) (*signedOutput, error) {
+	now := time.Now()
+	var tap panel.Tap
+	panelID, re, err := s.fromPanel(ctx, in, panel.TypeTap, &tap, now)
+	if err != nil {
+		return nil, err
+	}
+	if tap.TapID == "" || tap.BootID == "" {
+		return nil, newProblem(http.StatusBadRequest, string(panel.CodeMalformed), "tap_id or boot_id is missing.")
+	}
+	decision, err := s.Store.DecideTap(ctx, store.Tap{PanelID: panelID, TapID: tap.TapID, Token: tap.TapToken, EntranceID: tap.EntranceID, BootID: tap.BootID}, now)
+	if err != nil {
+		return nil, err
+	}
+	answer := panel.TapAnswer{Result: decision.Result}
+	if decision.Command != nil {
+		command := WireCommand(*decision.Command)
+		answer.Command = &command
+	}
+	return s.toPanel(panelID, panel.TypeTapAnswer, re, answer, now)
+}
+
+// panelSync gives a panel everything that it should hold (P1).
+func (s *service) panelSync(ctx context.Context, in *signedInput) (*signedOutput, error) {
+	now := time.Now()
+	var request panel.SyncRequest
+	panelID, re, err := s.fromPanel(ctx, in, panel.TypeSync, &request, now)
+	if err != nil {
+		return nil, err
+	}
+	if request.Lost {
+		if err := s.Store.PanelLostGrants(ctx, panelID, now); err != nil {
+			return nil, err
+		}
+	}
+	all, err := s.everythingFor(ctx, panelID)
+	if err != nil {
+		return nil, err
+	}
+	return s.toPanel(panelID, panel.TypeSyncAnswer, re, all, now)
+}

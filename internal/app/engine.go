@@ -1,0 +1,161 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"latchkey/activities"
+	"latchkey/api"
+	"latchkey/internal/keyset"
+	"latchkey/internal/notify"
+	"latchkey/internal/panel"
+	"latchkey/internal/store"
+	"latchkey/worker"
+	"latchkey/workflows"
+)
+
+// engine is what one process runs. Parts are added by start functions and stopped
+// in the opposite order.
+type engine struct {
+	log      *slog.Logger
+	store    *store.Store
+	temporal client.Client
+	panels   *panelDriver
+	stops    []func(ctx context.Context) error
+}
+
+// stopTimeout is how long a clean stop may take (Ctrl-C drains within 10 seconds).
+const stopTimeout = 10 * time.Second
+
+// onStop remembers how to stop a part.
+func (e *engine) onStop(stop func(ctx context.Context) error) { e.stops = append(e.stops, stop) }
+
+// stop stops all parts, the last started first. Each is tried, whatever became of
+// the others.
+func (e *engine) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var failed []error
+	for n := len(e.stops) - 1; n >= 0; n-- {
+		failed = append(failed, e.stops[n](ctx))
+	}
+	return errors.Join(failed...)
+}
+
+// openStore migrates and opens the database and makes the engine's own key.
+func (e *engine) openStore(ctx context.Context, dsn string, keys *keyset.Keyset) error {
+	if err := store.Migrate(ctx, dsn); err != nil {
+		return fmt.Errorf("bring the database up to date: %w", err)
+	}
+	opened, err := store.Open(ctx, dsn, keys)
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	e.store = opened
+	e.onStop(func(context.Context) error { opened.Close(); return nil })
+	key, err := opened.EngineKey(ctx, time.Now())
+	if err != nil {
+		return fmt.Errorf("the engine's key: %w", err)
+	}
+	identity := panel.Engine{KeyID: key.ID, Key: key.Private}
+	e.panels = &panelDriver{store: opened, client: panel.NewClient(identity), identity: identity}
+	return nil
+}
+
+// background runs a loop until the engine stops.
+func (e *engine) background(run func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { run(ctx) })
+	e.onStop(func(context.Context) error {
+		cancel()
+		done.Wait()
+		return nil
+	})
+}
+
+// startWorker serves workflows and activities and runs the loops beside them. It
+// keeps trying while Temporal is away: what must not wait, the doors, does not
+// need it (E9).
+func (e *engine) startWorker(baseURL string, sender notify.Sender) {
+	a := &activities.Activities{
+		Records: e.store, Grants: e.store, Panels: e.panels, Clock: time.Now,
+		Messages: &delivery{store: e.store, sender: sender, baseURL: baseURL, log: e.log},
+	}
+	items := &workflows.Client{Temporal: e.temporal}
+	e.background(func(ctx context.Context) { e.serveWorkflows(ctx, a) })
+	e.background((&worker.Dispatcher{Wakeups: e.store, Waker: items, Clock: time.Now, Log: e.log}).Run)
+	e.background((&worker.Sweeper{Claims: e.store, Creator: items, Clock: time.Now, Log: e.log}).Run)
+}
+
+// serveWorkflows starts the worker as soon as Temporal answers.
+func (e *engine) serveWorkflows(ctx context.Context, a *activities.Activities) {
+	for waited := false; ; waited = true {
+		w := worker.New(e.temporal, a)
+		err := w.Start()
+		if err == nil {
+			<-ctx.Done()
+			w.Stop()
+			return
+		}
+		if !waited {
+			e.log.LogAttrs(ctx, slog.LevelWarn, "Temporal does not answer yet; the worker waits for it", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// startAPI serves the API and the pages on listener.
+func (e *engine) startAPI(listener net.Listener, serving Serving) error {
+	baseURL, err := serving.baseURL()
+	if err != nil {
+		return err
+	}
+	handler, err := api.New(api.Config{
+		Store: e.store, Logger: e.log, Outbox: true, Version: Version, TrustedProxies: serving.TrustedProxies,
+		Items:   &workflows.Client{Temporal: e.temporal},
+		Doors:   activities.NewOpener(e.store, e.panels, time.Now, e.log),
+		Engine:  e.panels.identity,
+		BaseURL: baseURL,
+		Ready: []api.Check{
+			{Name: "database", Ask: e.store.Ping},
+			{Name: "temporal", Ask: e.askTemporal},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	server := api.Server(handler, listener.Addr().String())
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	e.onStop(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout/2)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil { // somebody waits longer than we can
+			return errors.Join(server.Close(), <-failed)
+		}
+		if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// askTemporal reports whether Temporal can be reached now.
+func (e *engine) askTemporal(ctx context.Context) error {
+	_, err := e.temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
+	return err
+}

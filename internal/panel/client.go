@@ -1,0 +1,126 @@
+package panel
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrUnreachable says that a request surely did not arrive: nothing happened.
+	ErrUnreachable = errors.New("the panel cannot be reached")
+	// ErrOutcomeUnknown says that a request may have arrived and that no valid answer
+	// came back.
+	ErrOutcomeUnknown = errors.New("the panel gave no valid answer")
+)
+
+// Target is an enrolled panel.
+type Target struct {
+	PanelID   string
+	Address   string // http://host:port
+	PublicKey ed25519.PublicKey
+}
+
+// Client talks to panels in the name of the engine. It is safe for concurrent use.
+type Client struct {
+	signer Signer
+	http   *http.Client
+}
+
+// NewClient returns a client that keeps connections open, follows no redirects and
+// uses no proxy: a command goes to the panel it is for or nowhere.
+func NewClient(engine Engine) *Client {
+	return &Client{signer: engine.Signer(), http: &http.Client{
+		Transport: &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			MaxIdleConnsPerHost: 4, MaxIdleConns: 1000, IdleConnTimeout: 2 * time.Minute,
+			ResponseHeaderTimeout: 10 * time.Second,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// PutGrant delivers a grant. The answer names the revision that the panel holds,
+// which is newer than the grant's where the grant came late (P3).
+func (c *Client) PutGrant(ctx context.Context, t Target, g Grant) (Ack, error) {
+	var ack Ack
+	err := c.ask(ctx, t, http.MethodPut, "/grants/"+url.PathEscape(g.GrantID), TypeGrant, g, TypeGrantAck, &ack)
+	return ack, err
+}
+
+// Command sends a momentary command (P4). [ErrUnreachable] means that it did not
+// arrive; [ErrOutcomeUnknown] that only the same command may be sent again.
+func (c *Client) Command(ctx context.Context, t Target, command Command) (CommandResult, error) {
+	var result CommandResult
+	err := c.ask(ctx, t, http.MethodPost, "/commands", TypeCommand, command, TypeResult, &result)
+	if err == nil && result.CommandID != command.CommandID {
+		err = fmt.Errorf("%w: the result is of another command", ErrOutcomeUnknown)
+	}
+	return result, err
+}
+
+// Status asks a panel how it is.
+func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
+	var status Status
+	err := c.ask(ctx, t, http.MethodPost, "/status", TypeStatusQuery, StatusQuery{}, TypeStatus, &status)
+	return status, err
+}
+
+func (c *Client) ask(ctx context.Context, t Target, method, path string, typ Type, body any, answerType Type, answer any) error {
+	token, id, err := c.signer.Sign(t.PanelID, typ, "", body, time.Now())
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(t.Address, "/")+path, strings.NewReader(token))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	request.Header.Set("Content-Type", ContentType)
+	response, err := c.http.Do(request)
+	if err != nil {
+		if neverSent(err) {
+			return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	document, err := io.ReadAll(io.LimitReader(response.Body, MaxMessage+1))
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return refusalOf(response.StatusCode, document)
+	}
+	want := Expect{Issuer: t.PanelID, Audience: EngineName, Type: answerType, Re: id}
+	if _, err := Open(ctx, string(bytes.TrimSpace(document)), t.PublicKey, want, time.Now(), nil, answer); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return nil
+}
+
+// neverSent reports whether a request failed before a connection was there.
+func neverSent(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && operation.Op == "dial"
+}
+
+// refusalOf reads why a panel refused a message. A refused message had no effect,
+// but the refusal is not signed, so a command's outcome is not certain by it.
+func refusalOf(status int, document []byte) error {
+	var problem struct {
+		Code   Code   `json:"code"`
+		Detail string `json:"detail"`
+	}
+	if json.Unmarshal(document, &problem) != nil || problem.Code == "" {
+		return fmt.Errorf("%w: HTTP status %d", ErrOutcomeUnknown, status)
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, &Error{Code: problem.Code, Detail: problem.Detail})
+}

@@ -1,0 +1,65 @@
+// Package panel is the protocol between the engine and panels: door panels and,
+// later, SmartBoxes. This comment is enough to write a panel in any language; the
+// files in testdata show each message as it travels.
+//
+// # Messages
+//
+// Every body in either direction is a compact JWS (RFC 7515), media type
+// application/jose, algorithm EdDSA with Ed25519 keys and no other. Its payload is
+// an envelope:
+//
+//	{"iss": "latchkey", "aud": "pan_…", "iat": 1764590400, "exp": 1764590460,
+//	 "jti": "…", "typ": "command", "re": "…", "body": {…}}
+//
+// iss and aud are "latchkey" for the engine, the panel's id for a panel and
+// "unenrolled" for a panel that has none yet. iat and exp are Unix seconds, at most
+// 60 apart. jti is unique. typ says what body is. re is the jti of the message that
+// is answered and absent in requests.
+//
+// A receiver checks, in this order: size (1 MiB), signature with the one key it
+// knows for the sender, aud, iss, typ and re, iat and exp by its own clock with 30
+// seconds of tolerance, and that the jti is new. An answer needs no memory of
+// jtis, because it names its request. What fails is answered with an HTTP status
+// in the four hundreds and {"code": …, "detail": …}, unsigned, and has no effect. The
+// codes are those of type [Code].
+//
+// # Enrolment (P1)
+//
+// A person types an enrolment code into the panel. In base32, without dashes and
+// spaces, it is 26 bytes: 16 random ones, which the engine recognises, and the
+// first 10 of the SHA-256 of the engine's public key. The panel makes a key pair
+// and sends POST /panel/v1/enrol with typ "enrol", signed with the new key: the
+// code, the public key as a JWK, and the address at which the engine reaches it.
+// The answer ("enrolled") carries the engine's keys; the panel accepts it only if
+// one of them has the fingerprint in the code and made the signature. Sending the
+// same code with the same key again repeats the answer.
+//
+// # Engine to panel
+//
+//	PUT  <address>/grants/{grant_id}   grant   → grant_ack   what to hold about one item
+//	POST <address>/commands            command → result      open this entrance now
+//	POST <address>/status              status_query → status
+//
+// A grant replaces what the panel holds under its id if its revision is higher,
+// and is on disk before it is acknowledged; a tombstone opens nothing and stays
+// (P3). A lower or equal revision changes nothing; the acknowledgement names the
+// revision that is held.
+//
+// A command (P4) is carried out only if expires_at is ahead on the panel's clock,
+// boot_id is the one the panel made when it started, and the panel holds no newer
+// revision of the grant, no tombstone, and, where it holds this revision, the
+// window of the grant contains now and its entrances the one named. The
+// command_id is on disk before anything moves. A command_id that was seen before
+// gets its first result again, whatever else has changed.
+//
+// # Panel to engine
+//
+//	POST /panel/v1/events   events → events_ack    what happened; empty at least every 60 seconds
+//	POST /panel/v1/taps     tap    → tap_answer    a phone was held to the panel
+//	POST /panel/v1/sync     sync   → sync_answer   everything to hold, after a start
+//
+// A boot id is random and new at every start. Events of a boot count up from 1;
+// they are kept until acknowledged, sent in order, and those of an earlier boot
+// before those of a later one (P6). A tap whose answer was lost is sent again with
+// the same tap_id; only the command in the answer opens.
+package panel

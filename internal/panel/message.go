@@ -1,0 +1,198 @@
+package panel
+
+import (
+	"crypto/ed25519"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Type says what a message is, so that one signed for one purpose cannot be used
+// for another.
+type Type string
+
+// The types of messages. Each request has an answer of the type beside it.
+const (
+	TypeEnrol            Type = "enrol"
+	TypeEnrolled         Type = "enrolled"
+	TypeGrant            Type = "grant"
+	TypeGrantAck         Type = "grant_ack"
+	TypeCommand          Type = "command"
+	TypeResult           Type = "result"
+	TypeStatusQuery      Type = "status_query"
+	TypeStatus           Type = "status"
+	TypeEvents           Type = "events"
+	TypeEventsAck        Type = "events_ack"
+	TypeTap              Type = "tap"
+	TypeTapAnswer        Type = "tap_answer"
+	TypeSync             Type = "sync"
+	TypeSyncAnswer       Type = "sync_answer"
+	engineName                = "latchkey"
+	unenrolled                = "unenrolled"
+	maxMessage                = 1 << 20
+	clockTolerance            = 30 * time.Second
+	messageTTL                = time.Minute
+	enrolmentCodeTTL          = 24 * time.Hour
+	fingerprintBytes          = 10
+	enrolmentSecretBytes      = 16
+	contentType               = "application/jose"
+)
+
+// EngineName is the iss and aud of the engine.
+const EngineName = engineName
+
+// ContentType is the media type of every body.
+const ContentType = contentType
+
+// MaxMessage is the largest body that either side reads, in bytes.
+const MaxMessage = maxMessage
+
+// EnrolmentCodeTTL is how long an enrolment code is good for (P1).
+const EnrolmentCodeTTL = enrolmentCodeTTL
+
+// Grant is what a panel is told about one item (P3). A newer revision replaces an
+// older one; a tombstone opens nothing and stays.
+type Grant struct {
+	GrantID     string     `json:"grant_id"`
+	Kind        string     `json:"kind"` // invitation
+	Revision    int64      `json:"revision"`
+	StartsAt    *time.Time `json:"starts_at,omitempty"` // none: from the beginning
+	EndsAt      *time.Time `json:"ends_at,omitempty"`   // none: until revoked
+	EntranceIDs []string   `json:"entrance_ids"`
+	Tombstone   bool       `json:"tombstone"`
+}
+
+// Ack says which revision of a grant the panel holds now.
+type Ack struct {
+	GrantID  string `json:"grant_id"`
+	Revision int64  `json:"revision"`
+}
+
+// Op is what a command does.
+type Op string
+
+// OpUnlock opens an entrance.
+const OpUnlock Op = "unlock"
+
+// Command is a momentary command (P4): to be carried out now, once, or never.
+type Command struct {
+	CommandID     string    `json:"command_id"`
+	Op            Op        `json:"op"`
+	EntranceID    string    `json:"entrance_id"`
+	GrantID       string    `json:"grant_id"`
+	GrantRevision int64     `json:"grant_revision"`
+	BootID        string    `json:"boot_id"`
+	ExpiresAt     time.Time `json:"expires_at"`
+}
+
+// Result is what a panel did with a command.
+type Result string
+
+// The results of a command. Only ResultOpened opened anything.
+const (
+	ResultOpened        Result = "opened"
+	ResultExpired       Result = "expired"        // past expires_at on the panel's clock
+	ResultStaleBoot     Result = "stale_boot"     // boot_id is not the current one
+	ResultStaleRevision Result = "stale_revision" // the panel holds a newer revision, or a tombstone
+	ResultOutsideWindow Result = "outside_window" // by the panel's own clock
+	ResultNotShared     Result = "not_shared"     // no such entrance here, or not in the grant
+	ResultRefused       Result = "refused"        // for a reason of its own
+)
+
+// CommandResult answers a command. A repeated command_id gets the first result
+// again and never a second action.
+type CommandResult struct {
+	CommandID string    `json:"command_id"`
+	Result    Result    `json:"result"`
+	At        time.Time `json:"at"`
+}
+
+// StatusQuery asks a panel how it is.
+type StatusQuery struct{}
+
+// Status is how a panel is.
+type Status struct {
+	BootID string    `json:"boot_id"`
+	At     time.Time `json:"at"` // its own clock
+	Grants int       `json:"grants"`
+}
+
+// Event is one thing that happened at a panel (P6). Seq grows by one per boot.
+type Event struct {
+	Seq        int64     `json:"seq"`
+	At         time.Time `json:"at"`
+	Type       string    `json:"type"` // opened, denied, tapped
+	EntranceID string    `json:"entrance_id,omitempty"`
+	CommandID  string    `json:"command_id,omitempty"`
+	GrantID    string    `json:"grant_id,omitempty"`
+	Code       string    `json:"code,omitempty"`
+}
+
+// EventBatch reports events of one boot in order. An empty one says "I am here".
+type EventBatch struct {
+	BootID string  `json:"boot_id"`
+	Events []Event `json:"events"`
+}
+
+// EventsAck says up to which event of the boot the engine has everything.
+type EventsAck struct {
+	BootID string `json:"boot_id"`
+	Seq    int64  `json:"seq"`
+}
+
+// Tap is a phone held to the panel (I9). TapID is the panel's own: a repetition
+// after a lost answer has the same and gets the same answer.
+type Tap struct {
+	TapID      string `json:"tap_id"`
+	TapToken   string `json:"tap_token"`
+	EntranceID string `json:"entrance_id"`
+	BootID     string `json:"boot_id"`
+}
+
+// TapAnswer says what the tap did. Only the command in it opens.
+type TapAnswer struct {
+	Result  string   `json:"result"` // verified, wrong_entrance, expired
+	Command *Command `json:"command,omitempty"`
+}
+
+// Entrance is a door as its panel knows it.
+type Entrance struct {
+	EntranceID string `json:"entrance_id"`
+	Name       string `json:"name"`
+}
+
+// EnrolRequest asks to be trusted (P1). It is signed by the key it carries.
+type EnrolRequest struct {
+	EnrolmentCode string          `json:"enrolment_code"` // without the fingerprint part
+	PublicKey     jose.JSONWebKey `json:"public_key"`
+	Address       string          `json:"address,omitempty"` // where the engine reaches the panel
+}
+
+// EnrolAnswer tells a panel who it is and what it should hold.
+type EnrolAnswer struct {
+	PanelID    string             `json:"panel_id"`
+	EngineKeys jose.JSONWebKeySet `json:"engine_keys"`
+	Grants     []Grant            `json:"grants"`
+	Entrances  []Entrance         `json:"entrances"`
+	TimeZone   string             `json:"time_zone"`
+}
+
+// SyncRequest asks for everything anew. With Lost the panel says that it no longer
+// holds what it once confirmed.
+type SyncRequest struct {
+	BootID string `json:"boot_id"`
+	Lost   bool   `json:"lost"`
+}
+
+// SyncAnswer is everything a panel should hold.
+type SyncAnswer struct {
+	Grants    []Grant    `json:"grants"`
+	Entrances []Entrance `json:"entrances"`
+	TimeZone  string     `json:"time_zone"`
+}
+
+// Engine is the engine's identity.
+type Engine struct {
+	KeyID string
+	Key   ed25519.PrivateKey
+}

@@ -1,0 +1,176 @@
+package panelsim
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"latchkey/internal/panel"
+)
+
+// doorOpens is how long a door stands open after a command.
+const doorOpens = 5 * time.Second
+
+// fromEngine answers a signed request of the engine with what handle makes of its
+// body.
+func fromEngine[Q any](p *Panel, typ, answerType panel.Type, handle func(ctx context.Context, q Q) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		f := p.currentFault()
+		if f.mode == faultOffline {
+			hangUp(w)
+			return
+		}
+		document, err := io.ReadAll(io.LimitReader(r.Body, panel.MaxMessage+1))
+		if err != nil {
+			return // the engine has gone
+		}
+		select {
+		case <-p.enrolled:
+		default:
+			writeProblem(w, http.StatusServiceUnavailable, "not_enrolled", "The panel has not enrolled yet.")
+			return
+		}
+		p.mu.Lock()
+		id := *p.memory.identity
+		p.mu.Unlock()
+		var q Q
+		want := panel.Expect{Issuer: panel.EngineName, Audience: id.PanelID, Type: typ}
+		e, err := panel.Open(r.Context(), string(document), id.EngineKey, want, p.now(), &p.guard, &q)
+		if refusal, ok := panel.AsError(err); ok {
+			writeProblem(w, http.StatusBadRequest, string(refusal.Code), refusal.Detail)
+			return
+		}
+		if err == nil && f.mode == faultSlow {
+			wait(r.Context(), f.value)
+		}
+		var answer any
+		if err == nil {
+			answer, err = handle(r.Context(), q)
+		}
+		var token string
+		if err == nil {
+			token, _, err = p.signer().Sign(panel.EngineName, answerType, e.ID, answer, p.now())
+		}
+		if err != nil {
+			p.config.Logger.LogAttrs(r.Context(), slog.LevelError, "the panel could not carry out a request", slog.Any("error", err))
+			writeProblem(w, http.StatusInternalServerError, "internal", "The panel could not carry out the request.")
+			return
+		}
+		if f.mode == faultLoseAck {
+			hangUp(w)
+			return
+		}
+		w.Header().Set("Content-Type", panel.ContentType)
+		_, _ = io.WriteString(w, token) // if the engine has gone it will ask again
+	}
+}
+
+// putGrant takes in a grant and says which revision is held now (P3).
+func (p *Panel) putGrant(_ context.Context, g panel.Grant) (any, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.take([]panel.Grant{g}); err != nil {
+		return nil, err
+	}
+	return panel.Ack{GrantID: g.GrantID, Revision: p.memory.grants[g.GrantID].Revision}, nil
+}
+
+func (p *Panel) status(context.Context, panel.StatusQuery) (any, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return panel.Status{BootID: p.bootID, At: p.clock(), Grants: len(p.memory.grants)}, nil
+}
+
+func (p *Panel) command(_ context.Context, c panel.Command) (any, error) {
+	return p.obey(c, "command")
+}
+
+// obey carries out a command at most once (P4). What it will do is in the journal
+// before it is done, so a panel that is killed here has either opened, and knows
+// it, or will never open by this id.
+func (p *Panel) obey(c panel.Command, via string) (panel.CommandResult, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known, ok := p.memory.seen[c.CommandID]; ok {
+		return known, nil
+	}
+	now := p.clock()
+	result := panel.CommandResult{CommandID: c.CommandID, Result: p.judge(c, now), At: now}
+	e := entry{Seen: &result, Event: &bootEvent{BootID: p.bootID, Event: panel.Event{
+		Seq: p.seq + 1, At: now, EntranceID: c.EntranceID, CommandID: c.CommandID, GrantID: c.GrantID,
+	}}}
+	if result.Result == panel.ResultOpened {
+		e.Event.Event.Type = "opened"
+		e.Opened = &Opening{At: now, EntranceID: c.EntranceID, GrantID: c.GrantID, CommandID: c.CommandID, Via: via}
+	} else {
+		e.Event.Event.Type, e.Event.Event.Code = "denied", string(result.Result)
+		e.Denied = &Denial{At: now, EntranceID: c.EntranceID, GrantID: c.GrantID, CommandID: c.CommandID, Code: string(result.Result)}
+	}
+	if err := p.keep(e); err != nil {
+		return result, err
+	}
+	p.seq++
+	if result.Result == panel.ResultOpened {
+		p.openTil[c.EntranceID] = time.Now().Add(doorOpens)
+	}
+	p.reportSoon()
+	return result, nil
+}
+
+// judge decides about a command on what the panel itself knows (P2, P4).
+func (p *Panel) judge(c panel.Command, now time.Time) panel.Result {
+	mine := slices.ContainsFunc(p.memory.identity.Entrances, func(e panel.Entrance) bool { return e.EntranceID == c.EntranceID })
+	g, known := p.memory.grants[c.GrantID]
+	switch {
+	case p.fault.mode == faultRefuse:
+		return panel.ResultRefused
+	case c.BootID != p.bootID:
+		return panel.ResultStaleBoot
+	case !now.Before(c.ExpiresAt):
+		return panel.ResultExpired
+	case c.Op != panel.OpUnlock || !mine && len(p.memory.identity.Entrances) > 0:
+		return panel.ResultNotShared
+	case !known || g.Revision < c.GrantRevision:
+		return panel.ResultOpened // the engine knows more than we do, and has signed it
+	case g.Revision > c.GrantRevision || g.Tombstone:
+		return panel.ResultStaleRevision
+	case g.StartsAt != nil && now.Before(*g.StartsAt), g.EndsAt != nil && !now.Before(*g.EndsAt):
+		return panel.ResultOutsideWindow
+	case !slices.Contains(g.EntranceIDs, c.EntranceID):
+		return panel.ResultNotShared
+	default:
+		return panel.ResultOpened
+	}
+}
+
+// hangUp closes the connection without an answer, as a panel does that is gone.
+func hangUp(w http.ResponseWriter) {
+	if h, ok := w.(http.Hijacker); ok {
+		if connection, _, err := h.Hijack(); err == nil {
+			_ = connection.Close() // it is to be broken
+			return
+		}
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func writeProblem(w http.ResponseWriter, status int, code, detail string) {
+	writeJSON(w, "application/problem+json", status, map[string]any{"status": status, "title": http.StatusText(status), "code": code, "detail": detail})
+}
+
+func writeJSON(w http.ResponseWriter, media string, status int, body any) {
+	w.Header().Set("Content-Type", media)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // if the reader has gone there is nobody to tell
+}

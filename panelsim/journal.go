@@ -1,0 +1,208 @@
+package panelsim
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"latchkey/internal/panel"
+)
+
+// identity is who the panel is; it survives everything.
+type identity struct {
+	PanelID   string            `json:"panel_id"`
+	Key       []byte            `json:"key"` // Ed25519 seed
+	EngineKey ed25519.PublicKey `json:"engine_key"`
+	Entrances []panel.Entrance  `json:"entrances"`
+	TimeZone  string            `json:"time_zone"`
+}
+
+// Opening is a door that opened.
+type Opening struct {
+	At         time.Time `json:"at"`
+	EntranceID string    `json:"entrance_id"`
+	GrantID    string    `json:"grant_id"`
+	CommandID  string    `json:"command_id"`
+	Via        string    `json:"via"`
+}
+
+// Denial is a command that was not carried out.
+type Denial struct {
+	At         time.Time `json:"at"`
+	EntranceID string    `json:"entrance_id"`
+	GrantID    string    `json:"grant_id"`
+	CommandID  string    `json:"command_id"`
+	Code       string    `json:"code"`
+}
+
+// bootEvent is an event of a boot that may be over.
+type bootEvent struct {
+	BootID string      `json:"boot_id"`
+	Event  panel.Event `json:"event"`
+}
+
+// acknowledged says that the engine has all events of a boot up to Seq.
+type acknowledged struct {
+	BootID string `json:"boot_id"`
+	Seq    int64  `json:"seq"`
+}
+
+// entry is one line of the journal: one step, whole or not there.
+type entry struct {
+	Identity *identity            `json:"identity,omitempty"`
+	Grant    *panel.Grant         `json:"grant,omitempty"`
+	Seen     *panel.CommandResult `json:"seen,omitempty"`
+	Opened   *Opening             `json:"opened,omitempty"`
+	Denied   *Denial              `json:"denied,omitempty"`
+	Event    *bootEvent           `json:"event,omitempty"`
+	Acked    *acknowledged        `json:"acked,omitempty"`
+	Wiped    bool                 `json:"wiped,omitempty"`
+}
+
+// memory is what the journal adds up to.
+type memory struct {
+	identity *identity
+	grants   map[string]panel.Grant
+	seen     map[string]panel.CommandResult
+	events   []bootEvent // not acknowledged, in order
+	opened   []Opening
+	denied   []Denial
+}
+
+func newMemory() *memory {
+	return &memory{grants: map[string]panel.Grant{}, seen: map[string]panel.CommandResult{}}
+}
+
+// shown is how many openings and denials the panel remembers for its page.
+const shown = 1000
+
+// apply adds one step.
+func (m *memory) apply(e entry) {
+	if e.Wiped {
+		m.grants, m.seen, m.events = map[string]panel.Grant{}, map[string]panel.CommandResult{}, nil
+	}
+	if e.Identity != nil {
+		m.identity = e.Identity
+	}
+	if e.Grant != nil {
+		m.grants[e.Grant.GrantID] = *e.Grant
+	}
+	if e.Seen != nil {
+		m.seen[e.Seen.CommandID] = *e.Seen
+	}
+	if e.Opened != nil {
+		m.opened = last(append(m.opened, *e.Opened))
+	}
+	if e.Denied != nil {
+		m.denied = last(append(m.denied, *e.Denied))
+	}
+	if e.Event != nil {
+		m.events = append(m.events, *e.Event)
+	}
+	if e.Acked != nil {
+		kept := m.events[:0:0]
+		for _, b := range m.events {
+			if b.BootID != e.Acked.BootID || b.Event.Seq > e.Acked.Seq {
+				kept = append(kept, b)
+			}
+		}
+		m.events = kept
+	}
+}
+
+func last[T any](list []T) []T {
+	if extra := len(list) - shown; extra > 0 {
+		return list[extra:]
+	}
+	return list
+}
+
+// journal is the file behind a memory. Without a file it remembers until the
+// process ends.
+type journal struct{ file *os.File }
+
+// openJournal reads a journal, forgets a last line that a crash cut off, writes
+// what remains in short form and goes on from there.
+func openJournal(path string) (*journal, *memory, error) {
+	m := newMemory()
+	if path == "" {
+		return &journal{}, m, nil
+	}
+	document, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("read the panel's state: %w", err)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(document))
+	lines.Buffer(nil, panel.MaxMessage+1024)
+	for lines.Scan() {
+		var e entry
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			break // the process died while it wrote this line: the step did not happen
+		}
+		m.apply(e)
+	}
+	temporary := path + ".new"
+	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("write the panel's state: %w", err)
+	}
+	j := &journal{file: file}
+	for _, e := range m.entries() {
+		if err := j.write(e); err != nil {
+			return nil, nil, err
+		}
+	}
+	return j, m, errors.Join(file.Sync(), os.Rename(temporary, path))
+}
+
+// entries is the shortest journal that adds up to the memory.
+func (m *memory) entries() (list []entry) {
+	if m.identity != nil {
+		list = append(list, entry{Identity: m.identity})
+	}
+	for _, g := range m.grants {
+		list = append(list, entry{Grant: &g})
+	}
+	for _, r := range m.seen {
+		list = append(list, entry{Seen: &r})
+	}
+	for _, o := range m.opened {
+		list = append(list, entry{Opened: &o})
+	}
+	for _, d := range m.denied {
+		list = append(list, entry{Denied: &d})
+	}
+	for _, e := range m.events {
+		list = append(list, entry{Event: &e})
+	}
+	return list
+}
+
+// write appends one step with a single write, so that it is there whole or not at
+// all when the process dies.
+func (j *journal) write(e entry) error {
+	if j.file == nil {
+		return nil
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	if _, err := j.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write the panel's state: %w", err)
+	}
+	return nil
+}
+
+func (j *journal) close() error {
+	if j.file == nil {
+		return nil
+	}
+	return j.file.Close()
+}

@@ -1,0 +1,214 @@
+package panelsim
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/xid"
+
+	"latchkey/internal/panel"
+)
+
+// Config is what a simulated panel needs.
+type Config struct {
+	EngineURL     string
+	EnrolmentCode string // needed until it has enrolled
+	Listen        string // host:port; port 0 takes a free one
+	Address       string // what to announce to the engine; the listening address if empty
+	StateFile     string // empty: remembers nothing after the process ends
+	Logger        *slog.Logger
+}
+
+// Panel is one simulated panel.
+type Panel struct {
+	config   Config
+	listener net.Listener
+	http     *http.Client
+	guard    panel.Memory
+	enrolled chan struct{}
+	wake     chan struct{} // there is something to report
+
+	mu      sync.Mutex
+	journal *journal
+	memory  *memory
+	bootID  string
+	seq     int64
+	fault   fault
+	online  bool
+	openTil map[string]time.Time // by entrance: until when its door stands open
+}
+
+// New takes the listening address and reads the state file. Run does the rest.
+func New(c Config) (*Panel, error) {
+	if c.EngineURL == "" || c.Logger == nil {
+		return nil, errors.New("a panel needs the engine's address and a logger")
+	}
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s cannot be used: stop what uses it, or give another address (%w)", c.Listen, err)
+	}
+	j, m, err := openJournal(c.StateFile)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if c.EnrolmentCode == "" && (m.identity == nil || m.identity.PanelID == "") {
+		return nil, errors.Join(errors.New("the panel has not enrolled yet: give --enrol the code from POST /v1/panels"), j.close(), listener.Close())
+	}
+	c.EngineURL = strings.TrimSuffix(c.EngineURL, "/")
+	return &Panel{
+		config: c, listener: listener, journal: j, memory: m, bootID: xid.New().String(), online: true,
+		http: &http.Client{Timeout: 10 * time.Second}, enrolled: make(chan struct{}), wake: make(chan struct{}, 1),
+		openTil: map[string]time.Time{},
+	}, nil
+}
+
+// URL is where the panel listens, for the engine and for its control interface.
+func (p *Panel) URL() string { return "http://" + p.listener.Addr().String() }
+
+// Enrolled is closed once the panel has an identity.
+func (p *Panel) Enrolled() <-chan struct{} { return p.enrolled }
+
+// Run enrols if need be, serves, and reports until ctx ends.
+func (p *Panel) Run(ctx context.Context) error {
+	server := &http.Server{Handler: p.routes(), ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(p.listener) }()
+	defer func() {
+		if err := errors.Join(server.Close(), p.journal.close()); err != nil {
+			p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "the panel did not stop cleanly", slog.Any("error", err))
+		}
+	}()
+	if err := p.enrol(ctx); err != nil {
+		return err
+	}
+	close(p.enrolled)
+	p.config.Logger.LogAttrs(ctx, slog.LevelInfo, "panel serves", slog.String("panel_id", p.name()), slog.String("url", p.URL()))
+	var reporting sync.WaitGroup
+	reporting.Go(func() { p.report(ctx) })
+	defer reporting.Wait()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// now is the panel's own clock, which may run wrong.
+func (p *Panel) now() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clock()
+}
+
+func (p *Panel) clock() time.Time { return time.Now().Add(p.fault.skew()).UTC() }
+
+func (p *Panel) name() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.memory.identity.PanelID
+}
+
+// signer signs as this panel.
+func (p *Panel) signer() panel.Signer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return panel.Signer{Name: p.memory.identity.PanelID, Key: ed25519.NewKeyFromSeed(p.memory.identity.Key)}
+}
+
+// enrol asks the engine again and again until it answers. A key is made once and
+// kept, so that a lost answer can be asked for again.
+func (p *Panel) enrol(ctx context.Context) error {
+	if p.memory.identity != nil && p.memory.identity.PanelID != "" {
+		return nil
+	}
+	key, err := p.ownKey()
+	if err != nil {
+		return err
+	}
+	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		answer, engine, err := p.askToEnrol(ctx, key)
+		if err == nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			id := &identity{PanelID: answer.PanelID, Key: key.Seed(), EngineKey: engine, Entrances: answer.Entrances, TimeZone: answer.TimeZone}
+			if err := p.keep(entry{Identity: id}); err != nil {
+				return err
+			}
+			return p.take(answer.Grants)
+		}
+		var refusal *panel.Error
+		if errors.As(err, &refusal) {
+			return fmt.Errorf("the engine refused to enrol this panel: %w", err)
+		}
+		p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "the engine does not answer; the panel tries again", slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// ownKey is the key to enrol with. It is on disk before the engine hears of it.
+func (p *Panel) ownKey() (ed25519.PrivateKey, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.memory.identity == nil {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.keep(entry{Identity: &identity{Key: key.Seed()}}); err != nil {
+			return nil, err
+		}
+	}
+	return ed25519.NewKeyFromSeed(p.memory.identity.Key), nil
+}
+
+func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.EnrolAnswer, ed25519.PublicKey, error) {
+	address := p.config.Address
+	if address == "" {
+		address = p.URL()
+	}
+	token, id, err := panel.SignEnrolment(key, p.config.EnrolmentCode, address, p.now())
+	if err != nil {
+		return panel.EnrolAnswer{}, nil, err
+	}
+	document, err := p.send(ctx, "/panel/v1/enrol", token)
+	if err != nil {
+		return panel.EnrolAnswer{}, nil, err
+	}
+	return panel.OpenEnrolled(ctx, document, p.config.EnrolmentCode, id, p.now())
+}
+
+// keep writes a step to the journal and then believes it. The caller holds mu.
+func (p *Panel) keep(e entry) error {
+	if err := p.journal.write(e); err != nil {
+		return err
+	}
+	p.memory.apply(e)
+	return nil
+}
+
+// take applies grants by revision (P3). The caller holds mu.
+func (p *Panel) take(grants []panel.Grant) error {
+	for _, g := range grants {
+		if known, ok := p.memory.grants[g.GrantID]; ok && known.Revision >= g.Revision {
+			continue
+		}
+		if err := p.keep(entry{Grant: &g}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
