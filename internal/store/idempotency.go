@@ -108,10 +108,14 @@ func (s *Store) completeIdempotency(ctx context.Context, q querier, scope string
 	return err
 }
 
-// ReleaseIdempotent frees the key of a request that changed nothing.
+// ReleaseIdempotent frees the key of a request that failed. What it has claimed
+// meanwhile stays with the key, so that a repetition goes on with that and claims
+// nothing twice.
 func (s *Store) ReleaseIdempotent(ctx context.Context, scope string, key []byte) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency WHERE account_id = $1 AND key_hash = $2 AND status = 0`, scope, key)
-	return err
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM idempotency WHERE account_id = $1 AND key_hash = $2 AND status = 0 AND resource_id = ''`, scope, key)
+	batch.Queue(`UPDATE idempotency SET lease_until = created_at WHERE account_id = $1 AND key_hash = $2 AND status = 0`, scope, key)
+	return s.pool.SendBatch(ctx, batch).Close()
 }
 
 // setClaimResource notes what the request has claimed, in the transaction of the

@@ -186,12 +186,6 @@ func notAfter(at, now time.Time) time.Time {
 	return instant(at)
 }
 
-// PanelSeen keeps the boot id that a panel names outside its events.
-func (s *Store) PanelSeen(ctx context.Context, panelID string, now time.Time) error {
-	_, err := s.pool.Exec(ctx, `UPDATE panels SET last_seen_at = $2 WHERE id = $1`, panelID, instant(now))
-	return err
-}
-
 // PanelGrants lists all that a panel should hold, for a panel that asks (P1, P3).
 func (s *Store) PanelGrants(ctx context.Context, panelID string) ([]access.Grant, error) {
 	rows, err := s.pool.Query(ctx, `SELECT desired FROM grants WHERE panel_id = $1 ORDER BY grant_id`, panelID)
@@ -201,14 +195,10 @@ func (s *Store) PanelGrants(ctx context.Context, panelID string) ([]access.Grant
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (g access.Grant, err error) { return g, scanJSON(row, &g) })
 }
 
-// PanelResync answers a panel that has lost its grants: everything is to be
-// confirmed anew.
-func (s *Store) PanelResync(ctx context.Context, panelID string, now time.Time) ([]access.Grant, error) {
-	now = instant(now)
-	if err := s.inTx(ctx, func(tx pgx.Tx) error { return s.tellPanelAll(ctx, tx, panelID, now) }); err != nil {
-		return nil, err
-	}
-	return s.PanelGrants(ctx, panelID)
+// PanelLostGrants notes that a panel has lost what it once confirmed: everything
+// is to be confirmed anew.
+func (s *Store) PanelLostGrants(ctx context.Context, panelID string, now time.Time) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error { return s.tellPanelAll(ctx, tx, panelID, instant(now)) })
 }
 
 // PanelEntrance is an entrance as its panel knows it.
