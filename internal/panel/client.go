@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,7 +45,7 @@ func NewClient(engine Engine) *Client {
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 			MaxIdleConnsPerHost: 4, MaxIdleConns: 1000, IdleConnTimeout: 2 * time.Minute,
-			ResponseHeaderTimeout: 10 * time.Second,
+			ResponseHeaderTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -54,6 +56,9 @@ func NewClient(engine Engine) *Client {
 func (c *Client) PutGrant(ctx context.Context, t Target, g Grant) (Ack, error) {
 	var ack Ack
 	err := c.ask(ctx, t, http.MethodPut, "/grants/"+url.PathEscape(g.GrantID), TypeGrant, g, TypeGrantAck, &ack)
+	if err == nil && ack.GrantID != g.GrantID {
+		err = fmt.Errorf("%w: the acknowledgement is of another grant", ErrOutcomeUnknown)
+	}
 	return ack, err
 }
 
@@ -80,14 +85,18 @@ func (c *Client) ask(ctx context.Context, t Target, method, path string, typ Typ
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(t.Address, "/")+path, strings.NewReader(token))
+	// Without a connection nothing was sent, whichever way it failed: refused, no such
+	// host, or the caller's deadline while still dialling.
+	var connected atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	request, err := http.NewRequestWithContext(traced, method, strings.TrimSuffix(t.Address, "/")+path, strings.NewReader(token))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	request.Header.Set("Content-Type", ContentType)
 	response, err := c.http.Do(request)
 	if err != nil {
-		if neverSent(err) {
+		if !connected.Load() {
 			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
@@ -104,12 +113,6 @@ func (c *Client) ask(ctx context.Context, t Target, method, path string, typ Typ
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	return nil
-}
-
-// neverSent reports whether a request failed before a connection was there.
-func neverSent(err error) bool {
-	var operation *net.OpError
-	return errors.As(err, &operation) && operation.Op == "dial"
 }
 
 // refusalOf reads why a panel refused a message. A refused message had no effect,

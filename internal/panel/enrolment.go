@@ -126,12 +126,9 @@ func carriedKey(token string) (ed25519.PublicKey, error) {
 
 // peek reads the body of a message without believing it.
 func peek(token string, body any) error {
-	if len(token) > maxMessage {
-		return refuse(CodeTooLarge, "The message is larger than 1 MiB.")
-	}
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	signed, err := parse(token)
 	if err != nil {
-		return refuse(CodeMalformed, "The body must be a compact JWS signed with EdDSA.")
+		return err
 	}
 	var e Envelope
 	if json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &e) != nil || json.Unmarshal(e.Body, body) != nil {

@@ -3,6 +3,7 @@ package panel
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/rs/xid"
 )
 
 // Envelope is the payload of every signed message: who says it to whom, when, as
@@ -69,7 +69,7 @@ func (s Signer) Sign(audience string, typ Type, re string, body any, now time.Ti
 	}
 	e := Envelope{
 		Issuer: s.Name, Audience: audience, IssuedAt: now.Unix(), Expires: now.Add(messageTTL).Unix(),
-		ID: xid.New().String(), Type: typ, Re: re, Body: document,
+		ID: rand.Text(), Type: typ, Re: re, Body: document,
 	}
 	token, err = s.seal(e)
 	return token, e.ID, err
@@ -110,18 +110,18 @@ type Expect struct {
 // against replay. Answers need no guard, because they are bound to their request.
 func Open(ctx context.Context, token string, key ed25519.PublicKey, want Expect, now time.Time, guard ReplayGuard, body any) (Envelope, error) {
 	var e Envelope
-	if len(token) > maxMessage {
-		return e, refuse(CodeTooLarge, "The message is larger than 1 MiB.")
-	}
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	signed, err := parse(token)
 	if err != nil {
-		return e, refuse(CodeMalformed, "The body must be a compact JWS signed with EdDSA.")
+		return e, err
+	}
+	if len(key) != ed25519.PublicKeySize {
+		return e, refuse(CodeBadSignature, "No key is known for the sender.")
 	}
 	payload, err := signed.Verify(key)
 	if err != nil {
 		return e, refuse(CodeBadSignature, "The signature does not verify with the key that is known for the sender.")
 	}
-	if err := json.Unmarshal(payload, &e); err != nil || e.ID == "" {
+	if err := json.Unmarshal(payload, &e); err != nil || e.ID == "" || len(e.ID) > maxID {
 		return e, refuse(CodeMalformed, "The payload is not an envelope.")
 	}
 	if err := want.check(e, now); err != nil {
@@ -150,8 +150,9 @@ func (want Expect) check(e Envelope, now time.Time) error {
 		return refuse(CodeBadSignature, "The message names another sender than the key it is signed with.")
 	case e.Type != want.Type, e.Re != want.Re:
 		return refuse(CodeWrongType, fmt.Sprintf("A message of type %s was expected here.", want.Type))
-	case now.After(time.Unix(e.Expires, 0).Add(clockTolerance)), now.Before(time.Unix(e.IssuedAt, 0).Add(-clockTolerance)),
-		e.Expires-e.IssuedAt > int64(messageTTL/time.Second):
+	// Each comparison bounds what the next one adds to, so that no number overflows.
+	case e.IssuedAt > now.Add(clockTolerance).Unix(), e.Expires > e.IssuedAt+int64(messageTTL/time.Second),
+		now.After(time.Unix(e.Expires, 0).Add(clockTolerance)):
 		return refuse(CodeExpiredMessage, "The message is too old, or from the future. Check the clock.")
 	}
 	return nil
@@ -160,12 +161,9 @@ func (want Expect) check(e Envelope, now time.Time) error {
 // Sender reads who a message says it is from, without believing it, so that the
 // receiver can look up the key.
 func Sender(token string) (issuer string, err error) {
-	if len(token) > maxMessage {
-		return "", refuse(CodeTooLarge, "The message is larger than 1 MiB.")
-	}
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	signed, err := parse(token)
 	if err != nil {
-		return "", refuse(CodeMalformed, "The body must be a compact JWS signed with EdDSA.")
+		return "", err
 	}
 	var e Envelope
 	if err := json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &e); err != nil {
@@ -174,10 +172,29 @@ func Sender(token string) (issuer string, err error) {
 	return e.Issuer, nil
 }
 
-// Memory is a ReplayGuard of one process. The zero value is ready.
+// parse reads a compact JWS without believing it. EdDSA is the only algorithm, so
+// that neither "none" nor a public key taken for an HMAC secret gets anywhere, and
+// no message brings along the key to verify it with.
+func parse(token string) (*jose.JSONWebSignature, error) {
+	if len(token) > maxMessage {
+		return nil, refuse(CodeTooLarge, "The message is larger than 1 MiB.")
+	}
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	if err != nil {
+		return nil, refuse(CodeMalformed, "The body must be a compact JWS signed with EdDSA.")
+	}
+	if signed.Signatures[0].Header.JSONWebKey != nil {
+		return nil, refuse(CodeMalformed, "The header must not carry a key (jwk).")
+	}
+	return signed, nil
+}
+
+// Memory is a ReplayGuard of one process. The zero value is ready. It holds no more
+// than twice the ids that are still acceptable, or 10,000 if that is more.
 type Memory struct {
-	mu   sync.Mutex
-	seen map[string]time.Time
+	mu    sync.Mutex
+	seen  map[string]time.Time
+	sweep int // how many ids to hold before the next search for forgettable ones
 	// Now is the clock by which ids are forgotten; time.Now if nil.
 	Now func() time.Time
 }
@@ -191,14 +208,15 @@ func (m *Memory) SeenBefore(_ context.Context, issuer, id string, expires time.T
 		now = m.Now()
 	}
 	if m.seen == nil {
-		m.seen = map[string]time.Time{}
+		m.seen, m.sweep = map[string]time.Time{}, sweepFrom
 	}
-	if len(m.seen) > 10_000 {
+	if len(m.seen) >= m.sweep {
 		for known, until := range m.seen {
 			if now.After(until) {
 				delete(m.seen, known)
 			}
 		}
+		m.sweep = max(sweepFrom, 2*len(m.seen))
 	}
 	key := issuer + "/" + id
 	_, seen := m.seen[key]

@@ -36,6 +36,8 @@ const (
 	fingerprintBytes          = 10
 	enrolmentSecretBytes      = 16
 	contentType               = "application/jose"
+	maxID                     = 64     // the longest jti, in bytes
+	sweepFrom                 = 10_000 // ids
 )
 
 // EngineName is the iss and aud of the engine.
@@ -54,12 +56,15 @@ const EnrolmentCodeTTL = enrolmentCodeTTL
 // older one; a tombstone opens nothing and stays.
 type Grant struct {
 	GrantID     string     `json:"grant_id"`
-	Kind        string     `json:"kind"` // invitation
+	Kind        string     `json:"kind"` // "invitation"
 	Revision    int64      `json:"revision"`
 	StartsAt    *time.Time `json:"starts_at,omitempty"` // none: from the beginning
 	EndsAt      *time.Time `json:"ends_at,omitempty"`   // none: until revoked
 	EntranceIDs []string   `json:"entrance_ids"`
 	Tombstone   bool       `json:"tombstone"`
+	// LeaseUntil is when a panel that is cut off stops admitting by this grant on its
+	// own (P2); none: never. A command signed now does not depend on it.
+	LeaseUntil *time.Time `json:"lease_until,omitempty"`
 }
 
 // Ack says which revision of a grant the panel holds now.
@@ -71,14 +76,18 @@ type Ack struct {
 // Op is what a command does.
 type Op string
 
-// OpUnlock opens an entrance.
-const OpUnlock Op = "unlock"
+// The operations.
+const (
+	OpUnlock   Op = "unlock"    // an entrance of a door panel
+	OpOpenSlot Op = "open_slot" // a slot of a SmartBox
+)
 
 // Command is a momentary command (P4): to be carried out now, once, or never.
 type Command struct {
 	CommandID     string    `json:"command_id"`
 	Op            Op        `json:"op"`
-	EntranceID    string    `json:"entrance_id"`
+	EntranceID    string    `json:"entrance_id,omitempty"` // for OpUnlock
+	Slot          int       `json:"slot,omitempty"`        // for OpOpenSlot, from 1
 	GrantID       string    `json:"grant_id"`
 	GrantRevision int64     `json:"grant_revision"`
 	BootID        string    `json:"boot_id"`
@@ -104,6 +113,7 @@ const (
 type CommandResult struct {
 	CommandID string    `json:"command_id"`
 	Result    Result    `json:"result"`
+	Reason    string    `json:"reason,omitempty"` // a sentence for the engine's operator, where nothing opened
 	At        time.Time `json:"at"`
 }
 
@@ -112,20 +122,22 @@ type StatusQuery struct{}
 
 // Status is how a panel is.
 type Status struct {
-	BootID string    `json:"boot_id"`
-	At     time.Time `json:"at"` // its own clock
-	Grants int       `json:"grants"`
+	PanelID string    `json:"panel_id"`
+	Kind    string    `json:"kind"` // "door"
+	BootID  string    `json:"boot_id"`
+	At      time.Time `json:"at"`     // its own clock
+	Grants  int       `json:"grants"` // how many it holds, tombstones included
 }
 
 // Event is one thing that happened at a panel (P6). Seq grows by one per boot.
 type Event struct {
 	Seq        int64     `json:"seq"`
 	At         time.Time `json:"at"`
-	Type       string    `json:"type"` // opened, denied, tapped
+	Type       string    `json:"type"` // "opened" or "denied"; others are ignored
 	EntranceID string    `json:"entrance_id,omitempty"`
 	CommandID  string    `json:"command_id,omitempty"`
 	GrantID    string    `json:"grant_id,omitempty"`
-	Code       string    `json:"code,omitempty"`
+	Code       string    `json:"code,omitempty"` // of "denied": the [Result]
 }
 
 // EventBatch reports events of one boot in order. An empty one says "I am here".
@@ -151,7 +163,7 @@ type Tap struct {
 
 // TapAnswer says what the tap did. Only the command in it opens.
 type TapAnswer struct {
-	Result  string   `json:"result"` // verified, wrong_entrance, expired
+	Result  string   `json:"result"` // "verified", "wrong_entrance" or "expired"
 	Command *Command `json:"command,omitempty"`
 }
 
@@ -163,7 +175,7 @@ type Entrance struct {
 
 // EnrolRequest asks to be trusted (P1). It is signed by the key it carries.
 type EnrolRequest struct {
-	EnrolmentCode string          `json:"enrolment_code"` // without the fingerprint part
+	EnrolmentCode string          `json:"enrolment_code"` // whole, as it was typed
 	PublicKey     jose.JSONWebKey `json:"public_key"`
 	Address       string          `json:"address,omitempty"` // where the engine reaches the panel
 }
