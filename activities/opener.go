@@ -40,10 +40,13 @@ const (
 	commandsPerPanel = 4
 )
 
-// Command is a momentary command: open this entrance, now or never (P4).
+// Command is a momentary command: open this entrance, now or never (P4). Address
+// and PublicKey are where and who its panel is.
 type Command struct {
 	ID            string
 	PanelID       string
+	Address       string
+	PublicKey     []byte
 	EntranceID    string
 	GrantID       string
 	GrantRevision int64

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/activities"
+	"latchkey/workflows"
 )
 
 // Wakeups is the table in which transactions leave wake-ups.
@@ -41,9 +42,9 @@ const (
 	dispatchBatch = 200
 	// dispatchParallel is how many signals are under way at once.
 	dispatchParallel = 8
-	// wakePause is the least time between two signals to one workflow: many reasons
-	// that come together are one look.
-	wakePause = 200 * time.Millisecond
+	// heldAgain is how soon a wake-up is looked at again that came too soon after
+	// another to the same workflow.
+	heldAgain = 100 * time.Millisecond
 	// dispatchEvery is how often the table is looked at without a notification.
 	dispatchEvery = time.Second
 )
@@ -65,7 +66,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 		}
 		var again <-chan time.Time
 		if held {
-			again = time.After(wakePause)
+			again = time.After(heldAgain)
 		}
 		select {
 		case <-ctx.Done():
@@ -105,7 +106,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, last map[string]time.Time) (h
 		return false, err
 	}
 	for id, at := range last {
-		if now.Sub(at) > wakePause {
+		if now.Sub(at) > workflows.WakePause(id) {
 			delete(last, id)
 		}
 	}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 )
@@ -37,6 +38,16 @@ func InvitationWorkflowID(invitationID string) string { return invitationPrefix 
 
 // PanelWorkflowID is the workflow id of a panel's synchronisation.
 func PanelWorkflowID(panelID string) string { return panelPrefix + panelID }
+
+// WakePause is the least time between two wake-ups of a workflow: many reasons that
+// come together are one look. Changes of access do not wait for it longer than a
+// person would notice.
+func WakePause(workflowID string) time.Duration {
+	if workflowID == OutboxWorkflowID {
+		return time.Second
+	}
+	return 200 * time.Millisecond
+}
 
 func panelOf(workflowID string) (panelID string, ok bool) {
 	return strings.CutPrefix(workflowID, panelPrefix)

@@ -47,6 +47,7 @@ func startBaseline(ctx context.Context, dataDir string) (*baseline, error) {
 	b.panel = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
 	}))
+	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.POST("/v1/invitations/:id/unlock", b.unlock)
 	b.server = httptest.NewServer(engine)

@@ -50,10 +50,7 @@ func (d *panelDriver) PutGrant(ctx context.Context, panelID string, g access.Gra
 
 // Command implements activities.Commander.
 func (d *panelDriver) Command(ctx context.Context, c activities.Command) (activities.PanelAnswer, error) {
-	target, err := d.target(ctx, c.PanelID)
-	if err != nil {
-		return activities.PanelAnswer{}, errors.Join(activities.ErrPanelUnreachable, err)
-	}
+	target := panel.Target{PanelID: c.PanelID, Address: c.Address, PublicKey: c.PublicKey}
 	result, err := d.client.Command(ctx, target, api.WireCommand(c))
 	if err != nil {
 		return activities.PanelAnswer{}, panelError(err)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -82,10 +83,57 @@ func (s *Store) CreateAPIKey(ctx context.Context, accountID, name string, scopes
 	return k, secret, insertAPIKey(ctx, s.pool, k, hash)
 }
 
+// authenticationTTL is for how long a process believes that a key is still good
+// without asking. A key that is deleted or changed by this process is forgotten at
+// once; by another, after this time at the latest.
+const authenticationTTL = time.Second
+
+// authentications remembers the keys of the last moment, so that an app which
+// calls often does not cost a query a call.
+type authentications struct {
+	mu    sync.Mutex
+	known map[string]authentication
+}
+
+type authentication struct {
+	key   directory.APIKey
+	until time.Time
+}
+
+func (a *authentications) get(hash []byte, now time.Time) (directory.APIKey, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	known, ok := a.known[string(hash)]
+	return known.key, ok && now.Before(known.until)
+}
+
+func (a *authentications) put(hash []byte, key directory.APIKey, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.known == nil || len(a.known) > 1000 {
+		a.known = map[string]authentication{}
+	}
+	a.known[string(hash)] = authentication{key: key, until: now.Add(authenticationTTL)}
+}
+
+func (a *authentications) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.known = nil
+}
+
 // Authenticate finds the key behind a secret. An unknown or deleted one is not found.
 func (s *Store) Authenticate(ctx context.Context, secret string) (directory.APIKey, error) {
-	rows, err := s.pool.Query(ctx, apiKeyColumns+` WHERE hash = $1 AND revoked_at IS NULL`, hashSecret(secret))
-	return one(rows, err, scanAPIKey, "API key", "")
+	hash, now := hashSecret(secret), time.Now()
+	if key, ok := s.authentications.get(hash, now); ok {
+		return key, nil
+	}
+	rows, err := s.pool.Query(ctx, apiKeyColumns+` WHERE hash = $1 AND revoked_at IS NULL`, hash)
+	key, err := one(rows, err, scanAPIKey, "API key", "")
+	if err == nil {
+		s.authentications.put(hash, key, now)
+	}
+	return key, err
 }
 
 // APIKeys lists an account's keys, newest first.
@@ -102,6 +150,7 @@ func (s *Store) APIKey(ctx context.Context, accountID, id string) (directory.API
 
 // UpdateAPIKey changes name or scopes. The last admin key stays one.
 func (s *Store) UpdateAPIKey(ctx context.Context, accountID, id string, change func(*directory.APIKey) error, _ time.Time) (k directory.APIKey, err error) {
+	defer s.authentications.forget()
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		var otherAdmin bool
 		if k, otherAdmin, err = lockAPIKey(ctx, tx, accountID, id); err != nil {
@@ -150,6 +199,7 @@ func lockAPIKey(ctx context.Context, tx pgx.Tx, accountID, id string) (k directo
 // RevokeAPIKey deletes a key: from the next request on it is unknown. The last
 // admin key stays, since nobody could make another.
 func (s *Store) RevokeAPIKey(ctx context.Context, accountID, id string, now time.Time) error {
+	defer s.authentications.forget()
 	return s.inTx(ctx, func(tx pgx.Tx) error {
 		_, otherAdmin, err := lockAPIKey(ctx, tx, accountID, id)
 		if err != nil {

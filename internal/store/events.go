@@ -31,8 +31,8 @@ func eventArguments(e directory.Event) []any {
 }
 
 // appendEvent adds an entry to the log in the transaction of what it reports (E3).
-func appendEvent(ctx context.Context, tx pgx.Tx, e directory.Event) error {
-	_, err := tx.Exec(ctx, appendEventSQL, eventArguments(e)...)
+func appendEvent(ctx context.Context, q querier, e directory.Event) error {
+	_, err := q.Exec(ctx, appendEventSQL, eventArguments(e)...)
 	return err
 }
 

@@ -74,6 +74,8 @@ func Migrate(ctx context.Context, dsn string) (err error) {
 
 // Store is the database of the engine. It is safe for concurrent use.
 type Store struct {
+	authentications authentications
+
 	pool *pgxpool.Pool
 	keys *keyset.Keyset
 	dsn  string

@@ -17,40 +17,44 @@ import (
 // person's patience.
 const unlockLease = 3 * time.Second
 
-// ClaimUnlock implements [activities.Unlocks]: the first of the two transactions
-// of an unlock. It reads facts, decides with [access.Decide] and either records
-// the refusal or claims the command, together with the idempotency key.
-func (s *Store) ClaimUnlock(ctx context.Context, q activities.UnlockRequest, now time.Time) (activities.Claim, error) {
+// ClaimUnlock implements [activities.Unlocks]: the first of the two commits of an
+// unlock. It reads facts, decides with [access.Decide] and either records the
+// refusal or claims the command, together with the idempotency key if there is one.
+func (s *Store) ClaimUnlock(ctx context.Context, q activities.UnlockRequest, now time.Time) (claim activities.Claim, err error) {
 	now = instant(now)
-	var claim activities.Claim
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		claim = activities.Claim{}
-		if q.Key != nil {
-			earlier, err := s.earlierUnlock(ctx, tx, q, now)
-			if err != nil || earlier != nil {
-				if earlier != nil {
-					claim = *earlier
-				}
-				return err
+	if q.Key == nil { // one read and one write: a transaction around them would add nothing but round trips
+		return s.claimUnlock(ctx, s.pool, q, now)
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		earlier, err := s.earlierUnlock(ctx, tx, q, now)
+		if err != nil || earlier != nil {
+			if earlier != nil {
+				claim = *earlier
 			}
-		}
-		d, err := s.door(ctx, tx, q)
-		if err != nil {
 			return err
 		}
-		decision := access.Decide(d.facts, d.entrance, now)
-		switch {
-		case !decision.Allowed:
-			claim.Outcome, err = s.recordDenial(ctx, tx, q, d, decision, now)
-			return err
-		case d.bootID == "" || d.address == "":
-			claim.Outcome = &activities.Outcome{Result: activities.ResultUnreachable}
-			return forgetUnlockKey(ctx, tx, q)
-		}
-		claim.Command = d.command(q.EntranceID, now)
-		return insertCommand(ctx, tx, d, claim.Command, "unlock", q, now)
+		claim, err = s.claimUnlock(ctx, tx, q, now)
+		return err
 	})
 	return claim, err
+}
+
+func (s *Store) claimUnlock(ctx context.Context, db querier, q activities.UnlockRequest, now time.Time) (claim activities.Claim, err error) {
+	d, err := s.door(ctx, db, q)
+	if err != nil {
+		return claim, err
+	}
+	decision := access.Decide(d.facts, d.entrance, now)
+	switch {
+	case !decision.Allowed:
+		claim.Outcome, err = s.recordDenial(ctx, db, q, d, decision, now)
+		return claim, err
+	case d.bootID == "" || d.address == "":
+		claim.Outcome = &activities.Outcome{Result: activities.ResultUnreachable}
+		return claim, forgetUnlockKey(ctx, db, q)
+	}
+	claim.Command = d.command(q.EntranceID, now)
+	return claim, insertCommand(ctx, db, d, claim.Command, "unlock", q, now)
 }
 
 // earlierUnlock claims the key and answers for it if it was used before.
@@ -82,13 +86,13 @@ func (s *Store) earlierUnlock(ctx context.Context, tx pgx.Tx, q activities.Unloc
 
 // commandAgain is the command of a key whose outcome was not recorded by the
 // request that claimed it. Its panel's report may have come meanwhile.
-func (s *Store) commandAgain(ctx context.Context, tx pgx.Tx, commandID string) (*activities.Claim, bool, error) {
+func (s *Store) commandAgain(ctx context.Context, tx querier, commandID string) (*activities.Claim, bool, error) {
 	var c activities.Command
 	var result string
 	var eventID *string
-	err := tx.QueryRow(ctx, `SELECT id, panel_id, entrance_id, invitation_id, grant_revision, boot_id, expires_at, result, event_id
-		FROM commands WHERE id = $1`, commandID).
-		Scan(&c.ID, &c.PanelID, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.BootID, &c.ExpiresAt, &result, &eventID)
+	err := tx.QueryRow(ctx, `SELECT c.id, c.panel_id, n.address, n.public_key, c.entrance_id, c.invitation_id, c.grant_revision, c.boot_id, c.expires_at,
+			c.result, c.event_id FROM commands c JOIN panels n ON n.id = c.panel_id WHERE c.id = $1`, commandID).
+		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.BootID, &c.ExpiresAt, &result, &eventID)
 	if isNoRows(err) {
 		return nil, false, nil
 	}
@@ -108,19 +112,20 @@ type door struct {
 	panelID       string
 	bootID        string
 	address       string
+	publicKey     []byte
 	grantRevision int64
 }
 
 func (d *door) command(entranceID string, now time.Time) activities.Command {
 	return activities.Command{
-		ID: newID("cmd"), PanelID: d.panelID, EntranceID: entranceID, GrantID: d.facts.Invitation.ID,
+		ID: newID("cmd"), PanelID: d.panelID, Address: d.address, PublicKey: d.publicKey, EntranceID: entranceID, GrantID: d.facts.Invitation.ID,
 		GrantRevision: d.grantRevision, BootID: d.bootID, ExpiresAt: now.Add(activities.CommandTTL),
 	}
 }
 
 // door reads one invitation and one entrance of the same account. An entrance of
 // another account is not found (E8); one that is not shared is for the decision to say.
-func (s *Store) door(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest) (*door, error) {
+func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest) (*door, error) {
 	d := &door{}
 	var facts, policy, schedules []byte
 	var zone string
@@ -128,8 +133,8 @@ func (s *Store) door(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest)
 	var entranceID, entranceProperty, panelID, bootID, address *string
 	var shareable *bool
 	var revision *int64
-	err := tx.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone,
-			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, g.desired_revision
+	err := db.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone,
+			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, n.public_key, g.desired_revision
 		FROM invitations i
 		JOIN properties p ON p.id = i.property_id
 		LEFT JOIN entrances e ON e.id = $2 AND e.account_id = i.account_id
@@ -137,7 +142,7 @@ func (s *Store) door(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest)
 		LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = i.id
 		WHERE i.id = $1 AND ($3 = '' OR i.account_id = $3) AND ($4::bytea IS NULL OR i.guest_index = $4) AND i.state <> 'creating'`,
 		q.InvitationID, q.EntranceID, q.AccountID, q.GuestIndex).
-		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &revision)
+		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &d.publicKey, &revision)
 	if isNoRows(err) {
 		return nil, directory.NotFound("invitation", q.InvitationID)
 	}
@@ -165,18 +170,15 @@ func deref(s *string) string {
 	return *s
 }
 
-func insertCommand(ctx context.Context, tx pgx.Tx, d *door, c activities.Command, via string, q activities.UnlockRequest, now time.Time) error {
-	batch := &pgx.Batch{}
-	batch.Queue(`INSERT INTO commands (id, account_id, panel_id, invitation_id, entrance_id, grant_revision, boot_id, via, created_at, expires_at)
+func insertCommand(ctx context.Context, db querier, d *door, c activities.Command, via string, q activities.UnlockRequest, now time.Time) error {
+	_, err := db.Exec(ctx, `WITH keyed AS (UPDATE idempotency SET resource_id = $1 WHERE account_id = $11 AND key_hash = $12)
+		INSERT INTO commands (id, account_id, panel_id, invitation_id, entrance_id, grant_revision, boot_id, via, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		c.ID, d.facts.Invitation.AccountID, c.PanelID, c.GrantID, c.EntranceID, c.GrantRevision, c.BootID, via, now, c.ExpiresAt)
-	if q.Key != nil {
-		batch.Queue(`UPDATE idempotency SET resource_id = $3 WHERE account_id = $1 AND key_hash = $2`, q.Scope, q.Key, c.ID)
-	}
-	return tx.SendBatch(ctx, batch).Close()
+		c.ID, d.facts.Invitation.AccountID, c.PanelID, c.GrantID, c.EntranceID, c.GrantRevision, c.BootID, via, now, c.ExpiresAt, q.Scope, q.Key)
+	return err
 }
 
-func (s *Store) recordDenial(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, d *door, decision access.Decision, now time.Time) (*activities.Outcome, error) {
+func (s *Store) recordDenial(ctx context.Context, tx querier, q activities.UnlockRequest, d *door, decision access.Decision, now time.Time) (*activities.Outcome, error) {
 	inv := &d.facts.Invitation
 	event := directory.Event{
 		ID: newID("evt"), AccountID: inv.AccountID, Type: access.EventEntranceDenied, At: now, RecordedAt: now, PropertyID: inv.PropertyID,
@@ -192,20 +194,20 @@ func (s *Store) recordDenial(ctx context.Context, tx pgx.Tx, q activities.Unlock
 
 // keepUnlockKey leaves the key of an unknown outcome to be used again at once, for
 // the same command (P4).
-func keepUnlockKey(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, now time.Time) error {
+func keepUnlockKey(ctx context.Context, tx querier, q activities.UnlockRequest, now time.Time) error {
 	_, err := tx.Exec(ctx, `UPDATE idempotency SET lease_until = $3 WHERE account_id = $1 AND key_hash = $2`, q.Scope, q.Key, now)
 	return err
 }
 
 // forgetUnlockKey frees the key of an unlock that surely opened nothing, so that
 // the same request can be tried anew.
-func forgetUnlockKey(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest) error {
+func forgetUnlockKey(ctx context.Context, tx querier, q activities.UnlockRequest) error {
 	_, err := tx.Exec(ctx, `DELETE FROM idempotency WHERE account_id = $1 AND key_hash = $2`, q.Scope, q.Key)
 	return err
 }
 
 // finishUnlockKey keeps the answer for the key (E2).
-func (s *Store) finishUnlockKey(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, o activities.Outcome) error {
+func (s *Store) finishUnlockKey(ctx context.Context, tx querier, q activities.UnlockRequest, o activities.Outcome) error {
 	if q.Key == nil {
 		return nil
 	}
@@ -216,9 +218,14 @@ func (s *Store) finishUnlockKey(ctx context.Context, tx pgx.Tx, q activities.Unl
 	return s.completeIdempotency(ctx, tx, q.Scope, q.Key, 200, response)
 }
 
-// RecordUnlock implements [activities.Unlocks]: the second transaction.
+// RecordUnlock implements [activities.Unlocks]: the second commit.
 func (s *Store) RecordUnlock(ctx context.Context, q activities.UnlockRequest, c activities.Command, o activities.Outcome, at, now time.Time) (activities.Outcome, error) {
 	at, now = instant(at), instant(now)
+	if q.Key == nil && o.Result == activities.ResultOpened { // one statement, see recordOpened
+		eventID, err := s.recordOpened(ctx, s.pool, c.ID, c.PanelID, at, now)
+		o.EventID = eventID
+		return o, err
+	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		switch o.Result {
 		case activities.ResultOpened:
@@ -240,7 +247,7 @@ func (s *Store) RecordUnlock(ctx context.Context, q activities.UnlockRequest, c 
 
 // recordNotOpened notes that a panel refused or could not be reached. If its own
 // report says that it opened after all, that stands.
-func (s *Store) recordNotOpened(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, c activities.Command, o *activities.Outcome, now time.Time) error {
+func (s *Store) recordNotOpened(ctx context.Context, tx querier, q activities.UnlockRequest, c activities.Command, o *activities.Outcome, now time.Time) error {
 	if o.Code == "" {
 		o.Code = string(o.Result)
 	}
@@ -269,34 +276,41 @@ func (s *Store) recordNotOpened(ctx context.Context, tx pgx.Tx, q activities.Unl
 	return forgetUnlockKey(ctx, tx, q)
 }
 
+// recordOpenedSQL is one statement, because a person waits in front of the door:
+// the command's outcome, the use that restarts the period of inactivity (I10), the
+// event, the inviter's message unless they have muted it (I7), and the wake-up of
+// the outbox. Only the first report of a command finds a row to change.
+const recordOpenedSQL = `WITH done AS (
+		UPDATE commands SET result = 'opened', opened_at = $3, event_id = $4 WHERE id = $1 AND panel_id = $2 AND result <> 'opened'
+		RETURNING invitation_id, account_id, entrance_id, via),
+	used AS (
+		UPDATE invitations i SET last_used_at = greatest(i.last_used_at, $3) FROM done WHERE i.id = done.invitation_id
+		RETURNING i.id, i.property_id, i.guest_id, i.inviter_id),
+	logged AS (
+		INSERT INTO events (id, account_id, type, at, recorded_at, property_id, item_id, entrance_id, panel_id, actor_id, rule, detail, dedup_key)
+		SELECT $4, done.account_id, $5, $3, $6, used.property_id, used.id, done.entrance_id, $2, used.guest_id, 'I7',
+			jsonb_build_object('via', done.via), 'command/' || $1 || '/opened' FROM done, used ON CONFLICT DO NOTHING),
+	told AS (
+		INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
+		SELECT $7, done.account_id, m.person_id, $8, used.id, jsonb_build_object('at', $9::text, 'entrance_id', done.entrance_id),
+			'command/' || $1 || '/' || $8, $6, $6
+		FROM done, used JOIN members m ON m.id = used.inviter_id WHERE m.preferences ->> 'unlocks' IS DISTINCT FROM 'muted'
+		ON CONFLICT DO NOTHING RETURNING id),
+	woken AS (
+		INSERT INTO wakeups (workflow_id, due_at) SELECT $10, $6 FROM told RETURNING workflow_id)
+	SELECT (SELECT count(*) FROM done), (SELECT count(pg_notify('` + wakeupChannel + `', workflow_id)) FROM woken)`
+
 // recordOpened records that a command opened its door, once, whichever report
-// comes first: the answer to the command or the panel's own event (P4). It
-// restarts the period of inactivity (I10) and tells the inviter (I7).
-func (s *Store) recordOpened(ctx context.Context, tx pgx.Tx, commandID, panelID string, at, now time.Time) (eventID string, err error) {
-	var facts []byte
-	var result, entranceID, via string
-	var known *string
-	err = tx.QueryRow(ctx, `SELECT i.facts, c.result, c.entrance_id, c.via, c.event_id FROM commands c JOIN invitations i ON i.id = c.invitation_id
-		WHERE c.id = $1 AND c.panel_id = $2 FOR UPDATE OF c`, commandID, panelID).Scan(&facts, &result, &entranceID, &via, &known)
-	if err != nil {
-		return "", err
-	}
-	if result == string(activities.ResultOpened) && known != nil {
-		return *known, nil
-	}
-	var inv access.Invitation
-	if err := json.Unmarshal(facts, &inv); err != nil {
-		return "", err
-	}
+// comes first: the answer to the command or the panel's own event (P4). An unknown
+// command is pgx.ErrNoRows.
+func (s *Store) recordOpened(ctx context.Context, db querier, commandID, panelID string, at, now time.Time) (eventID string, err error) {
 	eventID = newID("evt")
-	batch := &pgx.Batch{}
-	batch.Queue(`UPDATE commands SET result = 'opened', opened_at = $2, event_id = $3 WHERE id = $1`, commandID, at, eventID)
-	batch.Queue(`UPDATE invitations SET last_used_at = greatest(last_used_at, $2) WHERE id = $1`, inv.ID, at)
-	queueEvent(batch, directory.Event{
-		ID: eventID, AccountID: inv.AccountID, Type: access.EventEntranceOpened, At: at, RecordedAt: now, PropertyID: inv.PropertyID, ItemID: inv.ID,
-		EntranceID: entranceID, PanelID: panelID, ActorID: inv.GuestID, Rule: "I7", DedupKey: "command/" + commandID + "/opened",
-		Detail: map[string]any{"via": via},
-	})
-	queueOwed(batch, &inv, access.EventEntranceOpened, "command/"+commandID, messageParams{At: at, EntranceID: entranceID}, now)
-	return eventID, tx.SendBatch(ctx, batch).Close()
+	var first, woken int
+	err = db.QueryRow(ctx, recordOpenedSQL, commandID, panelID, at, eventID, string(access.EventEntranceOpened), now,
+		newID("msg"), string(access.TemplateEntranceUnlocked), at.Format(time.RFC3339Nano), outboxWorkflowID).Scan(&first, &woken)
+	if err != nil || first > 0 {
+		return eventID, err
+	}
+	err = db.QueryRow(ctx, `SELECT event_id FROM commands WHERE id = $1 AND panel_id = $2`, commandID, panelID).Scan(&eventID)
+	return eventID, err
 }

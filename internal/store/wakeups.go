@@ -13,8 +13,7 @@ import (
 // wakeupChannel is where commits announce that a workflow has work.
 const wakeupChannel = "latchkey_wakeups"
 
-const wakeSQL = `INSERT INTO wakeups (workflow_id, due_at) VALUES ($1, $2)
-	ON CONFLICT (workflow_id) DO UPDATE SET serial = wakeups.serial + 1, due_at = least(wakeups.due_at, excluded.due_at)`
+const wakeSQL = `INSERT INTO wakeups (workflow_id, due_at) VALUES ($1, $2)`
 
 // wake leaves word for a workflow in the transaction that made work for it.
 func wake(ctx context.Context, tx pgx.Tx, workflowID string, at time.Time) error {
@@ -31,7 +30,7 @@ func queueWake(batch *pgx.Batch, workflowID string, at time.Time) {
 
 // DueWakeups implements worker.Wakeups.
 func (s *Store) DueWakeups(ctx context.Context, limit int, now time.Time) ([]activities.Wakeup, error) {
-	rows, err := s.pool.Query(ctx, `SELECT workflow_id, serial FROM wakeups WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, instant(now), limit)
+	rows, err := s.pool.Query(ctx, `SELECT workflow_id, max(serial) FROM wakeups WHERE due_at <= $1 GROUP BY workflow_id ORDER BY min(due_at) LIMIT $2`, instant(now), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +39,7 @@ func (s *Store) DueWakeups(ctx context.Context, limit int, now time.Time) ([]act
 
 // ClearWakeup implements worker.Wakeups.
 func (s *Store) ClearWakeup(ctx context.Context, workflowID string, serial int64) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM wakeups WHERE workflow_id = $1 AND serial = $2`, workflowID, serial)
+	_, err := s.pool.Exec(ctx, `DELETE FROM wakeups WHERE workflow_id = $1 AND serial <= $2`, workflowID, serial)
 	return err
 }
 

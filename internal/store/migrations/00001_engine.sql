@@ -305,11 +305,13 @@ CREATE INDEX outbox_newest ON outbox (at DESC, message_id DESC);
 
 -- Transactions that make work for a workflow leave a row here; the dispatcher
 -- signals the workflow and deletes the row, so a crash in between loses nothing.
+-- One row a reason, so that transactions with the same reason do not wait for each other.
 CREATE TABLE wakeups (
-    workflow_id text PRIMARY KEY,
-    serial      bigint NOT NULL DEFAULT 1,
+    serial      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    workflow_id text NOT NULL,
     due_at      timestamptz NOT NULL
 );
+CREATE INDEX wakeups_by_workflow ON wakeups (workflow_id, serial);
 
 CREATE TABLE idempotency (
     account_id   text NOT NULL,
