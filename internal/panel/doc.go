@@ -1,25 +1,28 @@
 // Package panel is the protocol between the engine and panels: door panels and,
 // later, SmartBoxes. This comment is enough to write a panel in any language; the
-// files in testdata show each message as it travels.
+// files in testdata show each message as it travels, signed with two keys whose
+// seeds are 32 bytes of 1 (the engine) and of 2 (the panel). Ed25519 is
+// deterministic: the same payload and key make the same signature.
 //
 // # Messages
 //
 // Every body in either direction is a compact JWS (RFC 7515), media type
-// application/jose, algorithm EdDSA with Ed25519 keys and no other. Its payload is
-// an envelope:
+// application/jose, algorithm EdDSA with Ed25519 keys and no other. The header may
+// name the key (kid) and must not carry one (jwk). Its payload is an envelope:
 //
 //	{"iss": "latchkey", "aud": "pan_…", "iat": 1764590400, "exp": 1764590460,
 //	 "jti": "…", "typ": "command", "re": "…", "body": {…}}
 //
 // iss and aud are "latchkey" for the engine, the panel's id for a panel and
 // "unenrolled" for a panel that has none yet. iat and exp are Unix seconds, at most
-// 60 apart. jti is unique. typ says what body is. re is the jti of the message that
+// 60 apart. jti is unique, of at most 64 bytes. typ says what body is. re is the jti of the message that
 // is answered and absent in requests.
 //
 // A receiver checks, in this order: size (1 MiB), signature with the one key it
 // knows for the sender, aud, iss, typ and re, iat and exp by its own clock with 30
 // seconds of tolerance, and that the jti is new. An answer needs no memory of
-// jtis, because it names its request. What fails is answered with an HTTP status
+// jtis, because it names its request. A panel may forget jtis when it restarts: a
+// grant or a command that comes twice does nothing the second time. What fails is answered with an HTTP status
 // in the four hundreds and {"code": …, "detail": …}, unsigned, and has no effect. The
 // codes are those of type [Code].
 //
@@ -43,14 +46,16 @@
 // A grant replaces what the panel holds under its id if its revision is higher,
 // and is on disk before it is acknowledged; a tombstone opens nothing and stays
 // (P3). A lower or equal revision changes nothing; the acknowledgement names the
-// revision that is held.
+// revision that is held. lease_until is for a panel that admits people by itself
+// while it is cut off (P2); a command does not depend on it.
 //
 // A command (P4) is carried out only if expires_at is ahead on the panel's clock,
 // boot_id is the one the panel made when it started, and the panel holds no newer
 // revision of the grant, no tombstone, and, where it holds this revision, the
 // window of the grant contains now and its entrances the one named. The
 // command_id is on disk before anything moves. A command_id that was seen before
-// gets its first result again, whatever else has changed.
+// gets its first result again, whatever else has changed. op "unlock" names an
+// entrance_id, "open_slot" a slot; the results are those of type [Result].
 //
 // # Panel to engine
 //
