@@ -91,8 +91,9 @@ const authenticationTTL = time.Second
 // authentications remembers the keys of the last moment, so that an app which
 // calls often does not cost a query a call.
 type authentications struct {
-	mu    sync.Mutex
-	known map[string]authentication
+	mu        sync.Mutex
+	known     map[string]authentication
+	forgotten int // how often; what was read before is not believed after
 }
 
 type authentication struct {
@@ -100,16 +101,19 @@ type authentication struct {
 	until time.Time
 }
 
-func (a *authentications) get(hash []byte, now time.Time) (directory.APIKey, bool) {
+func (a *authentications) get(hash []byte, now time.Time) (key directory.APIKey, ok bool, forgotten int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known, ok := a.known[string(hash)]
-	return known.key, ok && now.Before(known.until)
+	return known.key, ok && now.Before(known.until), a.forgotten
 }
 
-func (a *authentications) put(hash []byte, key directory.APIKey, now time.Time) {
+func (a *authentications) put(hash []byte, key directory.APIKey, forgotten int, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if forgotten != a.forgotten { // the key was deleted or changed while it was read
+		return
+	}
 	if a.known == nil || len(a.known) > 1000 {
 		a.known = map[string]authentication{}
 	}
@@ -120,18 +124,20 @@ func (a *authentications) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.known = nil
+	a.forgotten++
 }
 
 // Authenticate finds the key behind a secret. An unknown or deleted one is not found.
 func (s *Store) Authenticate(ctx context.Context, secret string) (directory.APIKey, error) {
 	hash, now := hashSecret(secret), time.Now()
-	if key, ok := s.authentications.get(hash, now); ok {
+	key, ok, forgotten := s.authentications.get(hash, now)
+	if ok {
 		return key, nil
 	}
 	rows, err := s.pool.Query(ctx, apiKeyColumns+` WHERE hash = $1 AND revoked_at IS NULL`, hash)
-	key, err := one(rows, err, scanAPIKey, "API key", "")
+	key, err = one(rows, err, scanAPIKey, "API key", "")
 	if err == nil {
-		s.authentications.put(hash, key, now)
+		s.authentications.put(hash, key, forgotten, now)
 	}
 	return key, err
 }

@@ -57,6 +57,34 @@ func TestOnlyAnExactLiveSecretAuthenticates(t *testing.T) {
 	}
 }
 
+// A key that has been revoked opens nothing any more, however busy it was at that
+// moment.
+func TestARevokedKeyIsUnknownAtOnce(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	accountID := w.account("Harbour")
+	for range 20 {
+		k, secret, err := w.CreateAPIKey(ctx, accountID, "app", []directory.Scope{directory.ScopeRead}, noon)
+		w.ok(err)
+		var busy sync.WaitGroup
+		for range 4 {
+			busy.Go(func() {
+				for {
+					if _, err := w.Authenticate(ctx, secret); err != nil {
+						return
+					}
+				}
+			})
+		}
+		w.ok(w.RevokeAPIKey(ctx, accountID, k.ID, noon))
+		for range 20 {
+			_, err := w.Authenticate(ctx, secret)
+			w.refused(err, directory.CodeNotFound)
+		}
+		busy.Wait()
+	}
+}
+
 // An account never loses its last admin key, neither by revoking nor by a change
 // of scopes, nor by both at once.
 func TestTheLastAdminKeyStays(t *testing.T) {

@@ -28,18 +28,30 @@ func queueWake(batch *pgx.Batch, workflowID string, at time.Time) {
 	batch.Queue(`SELECT pg_notify('`+wakeupChannel+`', $1)`, workflowID)
 }
 
+// dueWakeupsSQL marks what this look is the first to see with the number of its
+// transaction. Serials would not do to tell what was seen: they are given out
+// before the commit, so a smaller one can appear after a larger one. What a look
+// with a smaller number saw was committed before a look with a larger one ended.
+const dueWakeupsSQL = `WITH first AS (
+		UPDATE wakeups SET seen_by = pg_current_xact_id()::text::bigint WHERE seen_by IS NULL AND due_at <= $1
+		RETURNING workflow_id, due_at, seen_by)
+	SELECT workflow_id, max(seen_by) FROM (
+		SELECT * FROM first UNION ALL SELECT workflow_id, due_at, seen_by FROM wakeups WHERE seen_by IS NOT NULL AND due_at <= $1) due
+	GROUP BY workflow_id ORDER BY min(due_at) LIMIT $2`
+
 // DueWakeups implements worker.Wakeups.
 func (s *Store) DueWakeups(ctx context.Context, limit int, now time.Time) ([]activities.Wakeup, error) {
-	rows, err := s.pool.Query(ctx, `SELECT workflow_id, max(serial) FROM wakeups WHERE due_at <= $1 GROUP BY workflow_id ORDER BY min(due_at) LIMIT $2`, instant(now), limit)
+	rows, err := s.pool.Query(ctx, dueWakeupsSQL, instant(now), limit)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[activities.Wakeup])
 }
 
-// ClearWakeup implements worker.Wakeups.
+// ClearWakeup implements worker.Wakeups. It removes only what the look saw: a
+// wake-up that was committed since stays, and wakes the workflow once more.
 func (s *Store) ClearWakeup(ctx context.Context, workflowID string, serial int64) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM wakeups WHERE workflow_id = $1 AND serial <= $2`, workflowID, serial)
+	_, err := s.pool.Exec(ctx, `DELETE FROM wakeups WHERE workflow_id = $1 AND seen_by <= $2`, workflowID, serial)
 	return err
 }
 

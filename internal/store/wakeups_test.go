@@ -3,12 +3,16 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"latchkey/activities"
 	"latchkey/internal/access"
 	"latchkey/internal/directory"
 	"latchkey/internal/notify"
+	"latchkey/internal/store"
 )
 
 // A wake-up that came while another was delivered is not lost: only the one that
@@ -35,6 +39,85 @@ func TestWakeupsAreClearedUpToWhatWasSeen(t *testing.T) {
 	w.ok(w.ClearWakeup(ctx, again[0].WorkflowID, again[0].Serial))
 	if left, err := w.DueWakeups(ctx, 10, noon); err != nil || len(left) != 0 {
 		t.Errorf("after both: %+v, %v", left, err)
+	}
+}
+
+// A transaction that began before the look and commits after it must not lose its
+// wake-up, although its serial is the smaller one (E1).
+func TestWakeupThatCommitsAfterTheLookIsKept(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	slow, err := w.db.Begin(ctx)
+	w.ok(err)
+	_, err = slow.Exec(ctx, `INSERT INTO wakeups (workflow_id, due_at) VALUES ('outbox/messages', $1)`, noon)
+	w.ok(err)
+	w.code("ana@example.com", "192.0.2.1", noon)
+	seen, err := w.DueWakeups(ctx, 10, noon)
+	w.ok(err)
+	if len(seen) != 1 {
+		t.Fatalf("due: %+v, want the one that has committed", seen)
+	}
+	w.ok(slow.Commit(ctx)) // after the workflow was woken and looked
+	w.ok(w.ClearWakeup(ctx, seen[0].WorkflowID, seen[0].Serial))
+	due, err := w.DueWakeups(ctx, 10, noon)
+	w.ok(err)
+	if len(due) != 1 {
+		t.Fatalf("due: %+v, want the one that committed later", due)
+	}
+	w.ok(w.ClearWakeup(ctx, due[0].WorkflowID, due[0].Serial))
+	if left, err := w.DueWakeups(ctx, 10, noon); err != nil || len(left) != 0 {
+		t.Errorf("left: %+v, %v", left, err)
+	}
+}
+
+// Two processes look at the same wake-ups: what one of them clears, the other has
+// seen too, and nothing that came later goes with it.
+func TestTwoDispatchersLoseNothing(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	w.code("ana@example.com", "192.0.2.1", noon)
+	first, err := w.DueWakeups(ctx, 10, noon)
+	w.ok(err)
+	w.code("ben@example.com", "192.0.2.1", noon)
+	second, err := w.DueWakeups(ctx, 10, noon)
+	w.ok(err)
+	w.code("eve@example.com", "192.0.2.1", noon)
+	for _, seen := range [][]activities.Wakeup{second, first} {
+		w.ok(w.ClearWakeup(ctx, seen[0].WorkflowID, seen[0].Serial))
+	}
+	if left := w.number(`SELECT count(*) FROM wakeups`); left != 1 {
+		t.Errorf("%d wake-ups are left, want the one that neither has seen", left)
+	}
+}
+
+// Many changes at once that concern the same panels do not get into each other's
+// way (P3).
+func TestManyAcceptAtOnce(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	s := w.site()
+	entrances := []string{s.entrance.ID}
+	for range 5 {
+		entrances = append(entrances, w.entrance(w.panel(s.property, directory.PanelDoor)).ID)
+	}
+	var group sync.WaitGroup
+	for n := range 32 {
+		inv, err := w.ClaimInvitation(ctx, store.NewInvitation{
+			AccountID: s.accountID, PropertyID: s.property.ID, InviterID: s.member.ID, EntranceIDs: entrances, Window: access.Window{Start: noon},
+			Guest: directory.Person{Name: "Ana", Email: fmt.Sprintf("ana%d@example.com", n), Locale: "en"},
+		}, nil, noon)
+		w.ok(err)
+		inv.Send(noon)
+		w.ok(inv.Accept(noon))
+		group.Go(func() {
+			if err := w.RecordInvitation(ctx, inv, noon); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if due, err := w.DueWakeups(ctx, 100, noon); err != nil || len(due) != 7 {
+		t.Errorf("%d workflows have work, %v, want six panels and the outbox", len(due), err)
 	}
 }
 

@@ -309,7 +309,8 @@ CREATE INDEX outbox_newest ON outbox (at DESC, message_id DESC);
 CREATE TABLE wakeups (
     serial      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     workflow_id text NOT NULL,
-    due_at      timestamptz NOT NULL
+    due_at      timestamptz NOT NULL,
+    seen_by     bigint                           -- the look of the dispatcher that first saw it
 );
 CREATE INDEX wakeups_by_workflow ON wakeups (workflow_id, serial);
 
