@@ -46,7 +46,7 @@ func (c *Bench) Run(ctx context.Context) (err error) {
 	}
 	defer updates.stop()
 
-	quiet, err := measure(ctx, c.Unlocks, map[string]func(context.Context) error{"unlock": door.unlock, "baseline": baseline.ask})
+	quiet, err := measure(ctx, c.Unlocks, map[string]func(context.Context) error{"unlock": door.unlock, "baseline": door.at(baseline.server.URL).unlock})
 	if err != nil {
 		return err
 	}
@@ -106,6 +106,13 @@ func benchDoor(ctx context.Context, host *throwaway) (*bench, error) {
 	}
 	_, err = b.post(ctx, "/v1/invitations/"+b.invitation+"/accept", map[string]any{"guest_email": benchGuest(0)})
 	return b, err
+}
+
+// at is the same door behind another server.
+func (b *bench) at(url string) *bench {
+	other := *b
+	other.app = story.NewClient(url, b.app.Token)
+	return &other
 }
 
 func benchGuest(n int) string { return fmt.Sprintf("guest-%d@example.com", n) }

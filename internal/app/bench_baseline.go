@@ -2,56 +2,73 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/gin-gonic/gin"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"latchkey/activities"
+	"latchkey/api"
+	"latchkey/internal/keyset"
+	"latchkey/internal/panel"
 	"latchkey/internal/postgres"
-	"latchkey/internal/story"
+	"latchkey/internal/store"
+	"latchkey/workflows"
 )
 
-// baseline is the least that an unlock could be: the same HTTP route doing two
-// one-row commits in the same PostgreSQL with one loopback POST between them.
+// baseline is the least that an unlock could be: the same HTTP route, behind which
+// there are only two one-row commits in the same PostgreSQL with one loopback POST
+// between them.
 type baseline struct {
+	store  *store.Store
 	pool   *pgxpool.Pool
 	server *httptest.Server
 	panel  *httptest.Server
-	client *story.Client
 }
 
+// startBaseline serves the real API with other doors behind it.
 func startBaseline(ctx context.Context, dataDir string) (*baseline, error) {
 	cluster, err := postgres.Start(ctx, dataDir, slog.New(slog.DiscardHandler)) // finds the engine's own and joins it
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.New(ctx, cluster.DSN("latchkey"))
+	keys, err := keyset.Load(filepath.Join(dataDir, "keyset.json"))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := pool.Exec(ctx, `CREATE TABLE bench (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, result text)`); err != nil {
+	b := &baseline{}
+	if b.store, err = store.Open(ctx, cluster.DSN("latchkey"), keys); err != nil {
 		return nil, err
 	}
-	b := &baseline{pool: pool}
-	b.panel = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusOK)
-	}))
-	gin.SetMode(gin.ReleaseMode)
-	engine := gin.New()
-	engine.POST("/v1/invitations/:id/unlock", b.unlock)
-	b.server = httptest.NewServer(engine)
-	b.client = story.NewClient(b.server.URL, "")
+	if b.pool, err = pgxpool.New(ctx, cluster.DSN("latchkey")); err != nil {
+		return nil, err
+	}
+	if _, err := b.pool.Exec(ctx, `CREATE TABLE bench (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, result text)`); err != nil {
+		return nil, err
+	}
+	key, err := b.store.EngineKey(ctx, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	handler, err := api.New(api.Config{
+		Store: b.store, Logger: slog.New(slog.DiscardHandler), Doors: b, Items: &workflows.Client{},
+		Engine: panel.Engine{KeyID: key.ID, Key: key.Private},
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.panel = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	b.server = httptest.NewServer(handler)
 	return b, nil
 }
 
@@ -60,37 +77,29 @@ func (b *baseline) stop() error {
 	b.panel.Close()
 	_, err := b.pool.Exec(context.Background(), `DROP TABLE bench`)
 	b.pool.Close()
+	b.store.Close()
 	return err
 }
 
-func (b *baseline) unlock(c *gin.Context) {
+// Unlock implements api.Doors.
+func (b *baseline) Unlock(ctx context.Context, _ activities.UnlockRequest) (activities.Outcome, error) {
 	var id int64
-	err := b.pool.QueryRow(c, `INSERT INTO bench (result) VALUES ('') RETURNING id`).Scan(&id)
-	if err == nil {
-		var response *http.Response
-		var request *http.Request
-		if request, err = http.NewRequestWithContext(c, http.MethodPost, b.panel.URL, strings.NewReader("{}")); err == nil {
-			if response, err = b.panel.Client().Do(request); err == nil {
-				err = response.Body.Close()
-			}
-		}
+	if err := b.pool.QueryRow(ctx, `INSERT INTO bench (result) VALUES ('') RETURNING id`).Scan(&id); err != nil {
+		return activities.Outcome{}, err
 	}
-	if err == nil {
-		_, err = b.pool.Exec(c, `UPDATE bench SET result = 'opened' WHERE id = $1`, id)
-	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, b.panel.URL, strings.NewReader("{}"))
 	if err != nil {
-		c.JSON(http.StatusInternalServerError, gin.H{"detail": err.Error()})
-		return
+		return activities.Outcome{}, err
 	}
-	c.JSON(http.StatusOK, gin.H{"result": "opened"})
-}
-
-func (b *baseline) ask(ctx context.Context) error {
-	answer, err := b.client.Post(ctx, "/v1/invitations/inv_x/unlock", "", map[string]any{"entrance_id": "ent_x"})
-	if err == nil && answer.Status != http.StatusOK {
-		err = errors.New(answer.Body.Text("detail"))
+	response, err := b.panel.Client().Do(request)
+	if err != nil {
+		return activities.Outcome{}, err
 	}
-	return err
+	if err := response.Body.Close(); err != nil {
+		return activities.Outcome{}, err
+	}
+	_, err = b.pool.Exec(ctx, `UPDATE bench SET result = 'opened' WHERE id = $1`, id)
+	return activities.Outcome{Result: activities.ResultOpened, EventID: "evt_baseline"}, err
 }
 
 // noOp is a workflow that answers an update with nothing: what Temporal alone costs.
