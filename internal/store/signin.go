@@ -76,6 +76,8 @@ func (s *Store) StartSignIn(ctx context.Context, address, acceptLanguage, networ
 		}
 		batch := &pgx.Batch{}
 		batch.Queue(`UPDATE sign_in_attempts SET ended_at = $2 WHERE person_id = $1 AND ended_at IS NULL`, personID, now)
+		batch.Queue(`UPDATE messages SET state = 'failed', secret = NULL, last_error = 'replaced' WHERE person_id = $1 AND template = $2 AND state = 'queued'`,
+			personID, access.TemplateSignInCode) // nobody is sent a code that is void already
 		batch.Queue(`INSERT INTO sign_in_attempts (id, person_id, code_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
 			hashSecretText(attempt), personID, s.codeHash(attempt, code), now, now.Add(SignInCodeTTL))
 		batch.Queue(`INSERT INTO messages (id, person_id, template, secret, dedup_key, not_before, created_at) VALUES ($1, $2, $3, $4, $5, $6, $6)`,

@@ -134,6 +134,25 @@ func TestEveryBadCodeGetsTheSameAnswer(t *testing.T) {
 	}
 }
 
+// After an outage of the mail nobody finds codes in it that are void already.
+func TestAReplacedCodeIsNotSentAnyMore(t *testing.T) {
+	w := open(t)
+	w.code("ana@example.com", "192.0.2.1", noon)
+	w.code("ben@example.com", "192.0.2.1", noon)
+	attempt, code := w.code("ana@example.com", "192.0.2.1", noon.Add(time.Minute))
+	due, _, err := w.DueMessages(t.Context(), 10, noon.Add(time.Minute))
+	w.ok(err)
+	if len(due) != 2 {
+		t.Errorf("%d messages wait, want Ben's and the newer one of Ana's", len(due))
+	}
+	if n := w.number(`SELECT count(*) FROM messages WHERE state = 'failed' AND secret IS NOT NULL`); n != 0 {
+		t.Error("a code that is never sent is still kept")
+	}
+	if _, _, err := w.SignIn(t.Context(), attempt, code, noon.Add(time.Minute)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestACodeCanBeTriedFiveTimes(t *testing.T) {
 	w := open(t)
 	for wrongs, accepted := range map[int]bool{4: true, 5: false} {
