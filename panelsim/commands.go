@@ -12,8 +12,10 @@ import (
 	"latchkey/internal/panel"
 )
 
-// doorOpens is how long a door stands open after a command.
-const doorOpens = 5 * time.Second
+const (
+	kindDoor  = "door"
+	doorOpens = 5 * time.Second // how long a door stands open after a command
+)
 
 // fromEngine answers a signed request of the engine with what handle makes of its
 // body.
@@ -40,16 +42,16 @@ func fromEngine[Q any](p *Panel, typ, answerType panel.Type, handle func(ctx con
 		var q Q
 		want := panel.Expect{Issuer: panel.EngineName, Audience: id.PanelID, Type: typ}
 		e, err := panel.Open(r.Context(), string(document), id.EngineKey, want, p.now(), &p.guard, &q)
-		if refusal, ok := panel.AsError(err); ok {
-			writeProblem(w, http.StatusBadRequest, string(refusal.Code), refusal.Detail)
-			return
-		}
 		if err == nil && f.mode == faultSlow {
-			wait(r.Context(), f.value)
+			wait(context.WithoutCancel(r.Context()), f.value) // the engine may have given up; a slow panel does not know
 		}
 		var answer any
 		if err == nil {
 			answer, err = handle(r.Context(), q)
+		}
+		if refusal, ok := panel.AsError(err); ok {
+			writeProblem(w, http.StatusBadRequest, string(refusal.Code), refusal.Detail)
+			return
 		}
 		var token string
 		if err == nil {
@@ -71,10 +73,16 @@ func fromEngine[Q any](p *Panel, typ, answerType panel.Type, handle func(ctx con
 
 // putGrant takes in a grant and says which revision is held now (P3).
 func (p *Panel) putGrant(_ context.Context, g panel.Grant) (any, error) {
+	if g.GrantID == "" {
+		return nil, &panel.Error{Code: panel.CodeMalformed, Detail: "grant_id is missing."}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.take([]panel.Grant{g}); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(g.EntranceIDs, func(id string) bool { return !p.has(id) }) {
+		p.askForAll()
 	}
 	return panel.Ack{GrantID: g.GrantID, Revision: p.memory.grants[g.GrantID].Revision}, nil
 }
@@ -82,10 +90,13 @@ func (p *Panel) putGrant(_ context.Context, g panel.Grant) (any, error) {
 func (p *Panel) status(context.Context, panel.StatusQuery) (any, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return panel.Status{BootID: p.bootID, At: p.clock(), Grants: len(p.memory.grants)}, nil
+	return panel.Status{PanelID: p.memory.identity.PanelID, Kind: kindDoor, BootID: p.bootID, At: p.clock(), Grants: len(p.memory.grants)}, nil
 }
 
 func (p *Panel) command(_ context.Context, c panel.Command) (any, error) {
+	if c.CommandID == "" {
+		return nil, &panel.Error{Code: panel.CodeMalformed, Detail: "command_id is missing."}
+	}
 	return p.obey(c, "command")
 }
 
@@ -99,7 +110,8 @@ func (p *Panel) obey(c panel.Command, via string) (panel.CommandResult, error) {
 		return known, nil
 	}
 	now := p.clock()
-	result := panel.CommandResult{CommandID: c.CommandID, Result: p.judge(c, now), At: now}
+	judged := p.judge(c, now)
+	result := panel.CommandResult{CommandID: c.CommandID, Result: judged, Reason: reasons[judged], At: now}
 	e := entry{Seen: &result, Event: &bootEvent{BootID: p.bootID, Event: panel.Event{
 		Seq: p.seq + 1, At: now, EntranceID: c.EntranceID, CommandID: c.CommandID, GrantID: c.GrantID,
 	}}}
@@ -117,27 +129,29 @@ func (p *Panel) obey(c panel.Command, via string) (panel.CommandResult, error) {
 	if result.Result == panel.ResultOpened {
 		p.openTil[c.EntranceID] = time.Now().Add(doorOpens)
 	}
+	if !p.has(c.EntranceID) {
+		p.askForAll()
+	}
 	p.reportSoon()
 	return result, nil
 }
 
 // judge decides about a command on what the panel itself knows (P2, P4).
 func (p *Panel) judge(c panel.Command, now time.Time) panel.Result {
-	mine := slices.ContainsFunc(p.memory.identity.Entrances, func(e panel.Entrance) bool { return e.EntranceID == c.EntranceID })
 	g, known := p.memory.grants[c.GrantID]
 	switch {
-	case p.fault.mode == faultRefuse:
+	case p.faulty().mode == faultRefuse:
 		return panel.ResultRefused
 	case c.BootID != p.bootID:
 		return panel.ResultStaleBoot
 	case !now.Before(c.ExpiresAt):
 		return panel.ResultExpired
-	case c.Op != panel.OpUnlock || !mine && len(p.memory.identity.Entrances) > 0:
+	case c.Op != panel.OpUnlock || !p.has(c.EntranceID) && len(p.memory.identity.Entrances) > 0:
 		return panel.ResultNotShared
+	case known && (g.Tombstone || g.Revision > c.GrantRevision):
+		return panel.ResultStaleRevision
 	case !known || g.Revision < c.GrantRevision:
 		return panel.ResultOpened // the engine knows more than we do, and has signed it
-	case g.Revision > c.GrantRevision || g.Tombstone:
-		return panel.ResultStaleRevision
 	case g.StartsAt != nil && now.Before(*g.StartsAt), g.EndsAt != nil && !now.Before(*g.EndsAt):
 		return panel.ResultOutsideWindow
 	case !slices.Contains(g.EntranceIDs, c.EntranceID):
@@ -145,6 +159,22 @@ func (p *Panel) judge(c panel.Command, now time.Time) panel.Result {
 	default:
 		return panel.ResultOpened
 	}
+}
+
+// reasons say to the engine's operator why nothing opened.
+var reasons = map[panel.Result]string{
+	panel.ResultRefused:       "The panel is set to refuse everything.",
+	panel.ResultStaleBoot:     "The panel has restarted since it last reported.",
+	panel.ResultExpired:       "The command arrived after its time on the panel's clock.",
+	panel.ResultNotShared:     "The entrance is not one of this panel's, or not in the grant.",
+	panel.ResultStaleRevision: "The panel holds a newer revision of the grant, or its end.",
+	panel.ResultOutsideWindow: "It is outside the grant's window on the panel's clock.",
+}
+
+// has reports whether an entrance is known to be behind this panel. The caller
+// holds mu.
+func (p *Panel) has(entranceID string) bool {
+	return slices.ContainsFunc(p.memory.identity.Entrances, func(e panel.Entrance) bool { return e.EntranceID == entranceID })
 }
 
 // hangUp closes the connection without an answer, as a panel does that is gone.

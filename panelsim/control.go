@@ -1,7 +1,9 @@
 package panelsim
 
 import (
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -9,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/rs/xid"
 
 	"latchkey/internal/panel"
 )
@@ -40,10 +40,15 @@ func (f fault) skew() time.Duration {
 	return 0
 }
 
-// currentFault is the fault in force; one whose time is over is over.
+// currentFault is the fault in force.
 func (p *Panel) currentFault() fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.faulty()
+}
+
+// faulty is currentFault for who holds mu. A fault whose time is over is over.
+func (p *Panel) faulty() fault {
 	if !p.fault.until.IsZero() && time.Now().After(p.fault.until) {
 		p.fault = fault{}
 	}
@@ -61,7 +66,8 @@ func (p *Panel) routes() http.Handler {
 	mux.HandleFunc("POST /sim/restart", p.postRestart)
 	mux.HandleFunc("GET /{$}", p.getPage)
 	mux.HandleFunc("POST /{$}", p.postPage)
-	mux.HandleFunc("GET /page.css", getStyle)
+	mux.HandleFunc("GET /page.css", getPageFile)
+	mux.HandleFunc("GET /page.js", getPageFile)
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
@@ -91,7 +97,7 @@ func (p *Panel) state() simState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := simState{
-		Kind: "door", Online: p.online && f.mode != faultOffline, Clock: p.clock(), BootID: p.bootID, Fault: f.mode, Unsent: len(p.memory.events),
+		Kind: kindDoor, Online: p.online && f.mode != faultOffline, Clock: p.clock(), BootID: p.bootID, Fault: f.mode, Unsent: len(p.memory.events),
 		Entrances: []simEntrance{}, Grants: slices.Collect(maps.Values(p.memory.grants)),
 		Opened: append([]Opening{}, p.memory.opened...), Denied: append([]Denial{}, p.memory.denied...),
 	}
@@ -142,7 +148,11 @@ func (p *Panel) postTap(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusUnprocessableEntity, "invalid", "Give tap_token, and entrance_id where the panel has several entrances.")
 		return
 	}
-	answer, err := p.hold(r.Context(), q.TapToken, q.EntranceID)
+	answer, _, err := p.hold(r.Context(), q.TapToken, q.EntranceID)
+	if errors.Is(err, errNotEnrolled) {
+		writeProblem(w, http.StatusServiceUnavailable, "not_enrolled", "The panel has not enrolled yet.")
+		return
+	}
 	if refusal, ok := panel.AsError(err); ok {
 		writeProblem(w, http.StatusUnprocessableEntity, string(refusal.Code), refusal.Detail)
 		return
@@ -230,7 +240,7 @@ func (p *Panel) restart(wipe bool) error {
 			return err
 		}
 	}
-	p.bootID, p.seq, p.openTil = xid.New().String(), 0, map[string]time.Time{}
-	p.reportSoon()
+	p.bootID, p.seq, p.openTil = rand.Text(), 0, map[string]time.Time{}
+	p.askForAll()
 	return nil
 }

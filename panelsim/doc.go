@@ -6,8 +6,9 @@
 // It keeps what a real panel would keep through a restart (identity, grants, seen
 // command ids, events that the engine does not have yet) in an append-only journal
 // file, written before anything moves: a process that is killed at any point never
-// opens a door twice. The journal survives the death of the process, not the loss
-// of power; a real panel would sync it.
+// opens a door twice (P4). Each step is one line, one write and one sync, so that
+// it survives a loss of power too.
 //
-// This issue of it is a door panel.
+// What it simulates is a panel of doors; what a kind of panel does on a command is
+// in judge and obey, all else is the same for every kind.
 package panelsim

@@ -1,6 +1,7 @@
 package panelsim
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -12,8 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/rs/xid"
 
 	"latchkey/internal/panel"
 )
@@ -44,6 +43,7 @@ type Panel struct {
 	seq     int64
 	fault   fault
 	online  bool
+	unknown bool                 // there may be grants or entrances that only the engine knows
 	openTil map[string]time.Time // by entrance: until when its door stands open
 }
 
@@ -64,11 +64,13 @@ func New(c Config) (*Panel, error) {
 		return nil, errors.Join(errors.New("the panel has not enrolled yet: give --enrol the code from POST /v1/panels"), j.close(), listener.Close())
 	}
 	c.EngineURL = strings.TrimSuffix(c.EngineURL, "/")
-	return &Panel{
-		config: c, listener: listener, journal: j, memory: m, bootID: xid.New().String(), online: true,
-		http: &http.Client{Timeout: 10 * time.Second}, enrolled: make(chan struct{}), wake: make(chan struct{}, 1),
-		openTil: map[string]time.Time{},
-	}, nil
+	p := &Panel{
+		config: c, listener: listener, journal: j, memory: m, bootID: rand.Text(), unknown: true,
+		http:     &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		enrolled: make(chan struct{}), wake: make(chan struct{}, 1), openTil: map[string]time.Time{},
+	}
+	p.guard.Now = p.now
+	return p, nil
 }
 
 // URL is where the panel listens, for the engine and for its control interface.
@@ -77,9 +79,14 @@ func (p *Panel) URL() string { return "http://" + p.listener.Addr().String() }
 // Enrolled is closed once the panel has an identity.
 func (p *Panel) Enrolled() <-chan struct{} { return p.enrolled }
 
-// Run enrols if need be, serves, and reports until ctx ends.
+// Run enrols if need be, serves, and reports until ctx ends. It is to be called
+// once. It gives up where trying again is of no use: when the engine refuses the
+// enrolment code, or its answer is not from the engine that made the code.
 func (p *Panel) Run(ctx context.Context) error {
-	server := &http.Server{Handler: p.routes(), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{
+		Handler: p.routes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, MaxHeaderBytes: 64 << 10,
+		IdleTimeout: 3 * time.Minute, // longer than the engine keeps a connection, so that none closes under a command
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(p.listener) }()
 	defer func() {
@@ -110,7 +117,8 @@ func (p *Panel) now() time.Time {
 	return p.clock()
 }
 
-func (p *Panel) clock() time.Time { return time.Now().Add(p.fault.skew()).UTC() }
+// clock is now for who holds mu.
+func (p *Panel) clock() time.Time { return time.Now().Add(p.faulty().skew()).UTC() }
 
 func (p *Panel) name() string {
 	p.mu.Lock()
@@ -128,7 +136,7 @@ func (p *Panel) signer() panel.Signer {
 // enrol asks the engine again and again until it answers. A key is made once and
 // kept, so that a lost answer can be asked for again.
 func (p *Panel) enrol(ctx context.Context) error {
-	if p.memory.identity != nil && p.memory.identity.PanelID != "" {
+	if p.hasEnrolled() {
 		return nil
 	}
 	key, err := p.ownKey()
@@ -140,15 +148,15 @@ func (p *Panel) enrol(ctx context.Context) error {
 		if err == nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			id := &identity{PanelID: answer.PanelID, Key: key.Seed(), EngineKey: engine, Entrances: answer.Entrances, TimeZone: answer.TimeZone}
+			id := &identity{PanelID: answer.PanelID, Key: key.Seed(), EngineKey: engine, CodeHash: panel.HashEnrolmentCode(p.config.EnrolmentCode),
+				Entrances: answer.Entrances, TimeZone: answer.TimeZone}
 			if err := p.keep(entry{Identity: id}); err != nil {
 				return err
 			}
 			return p.take(answer.Grants)
 		}
-		var refusal *panel.Error
-		if errors.As(err, &refusal) {
-			return fmt.Errorf("the engine refused to enrol this panel: %w", err)
+		if _, refused := panel.AsError(err); refused {
+			return fmt.Errorf("the panel cannot enrol with this code: %w", err)
 		}
 		p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "the engine does not answer; the panel tries again", slog.Any("error", err))
 		select {
@@ -157,6 +165,15 @@ func (p *Panel) enrol(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// hasEnrolled reports whether there is nothing to enrol: the panel has an identity
+// and was not given another code since.
+func (p *Panel) hasEnrolled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id, code := p.memory.identity, p.config.EnrolmentCode
+	return id != nil && id.PanelID != "" && (code == "" || len(id.CodeHash) == 0 || bytes.Equal(id.CodeHash, panel.HashEnrolmentCode(code)))
 }
 
 // ownKey is the key to enrol with. It is on disk before the engine hears of it.
@@ -191,24 +208,24 @@ func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.E
 	return panel.OpenEnrolled(ctx, document, p.config.EnrolmentCode, id, p.now())
 }
 
-// keep writes a step to the journal and then believes it. The caller holds mu.
-func (p *Panel) keep(e entry) error {
-	if err := p.journal.write(e); err != nil {
+// keep writes steps to the journal and then believes them. The caller holds mu.
+func (p *Panel) keep(steps ...entry) error {
+	if err := p.journal.write(steps...); err != nil {
 		return err
 	}
-	p.memory.apply(e)
+	for _, e := range steps {
+		p.memory.apply(e)
+	}
 	return nil
 }
 
-// take applies grants by revision (P3). The caller holds mu.
+// take applies grants, each of another id, by revision (P3). The caller holds mu.
 func (p *Panel) take(grants []panel.Grant) error {
+	var newer []entry
 	for _, g := range grants {
-		if known, ok := p.memory.grants[g.GrantID]; ok && known.Revision >= g.Revision {
-			continue
-		}
-		if err := p.keep(entry{Grant: &g}); err != nil {
-			return err
+		if known, ok := p.memory.grants[g.GrantID]; !ok || known.Revision < g.Revision {
+			newer = append(newer, entry{Grant: &g})
 		}
 	}
-	return nil
+	return p.keep(newer...)
 }

@@ -3,6 +3,7 @@ package panelsim
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,20 +13,22 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rs/xid"
-
 	"latchkey/internal/panel"
 )
 
 const (
-	heartbeat   = 30 * time.Second      // a panel reports at least every 60 seconds (P8)
-	gather      = 10 * time.Millisecond // events that come together are one batch
-	reportPause = time.Second
-	batchMost   = 200
+	heartbeat    = 30 * time.Second       // a panel reports at least every 60 seconds (P8)
+	gather       = 10 * time.Millisecond  // events that come together are one batch
+	firstPause   = 250 * time.Millisecond // before a failed report is sent again; doubles
+	longestPause = 4 * time.Second
+	batchMost    = 200
 )
 
-// errOffline is the panel's own fault mode, not the engine's absence.
-var errOffline = errors.New("the panel is offline")
+var (
+	// errOffline is the panel's own fault mode, not the engine's absence.
+	errOffline     = errors.New("the panel is offline")
+	errNotEnrolled = errors.New("the panel has not enrolled yet")
+)
 
 // send posts a signed message to the engine and returns the body of its answer.
 func (p *Panel) send(ctx context.Context, path, token string) (string, error) {
@@ -41,7 +44,7 @@ func (p *Panel) send(ctx context.Context, path, token string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	document, err := io.ReadAll(io.LimitReader(response.Body, panel.MaxMessage))
+	document, err := io.ReadAll(io.LimitReader(response.Body, panel.MaxMessage+1))
 	if err = errors.Join(err, response.Body.Close()); err != nil {
 		return "", err
 	}
@@ -52,7 +55,8 @@ func (p *Panel) send(ctx context.Context, path, token string) (string, error) {
 		Code   panel.Code `json:"code"`
 		Detail string     `json:"detail"`
 	}
-	if response.StatusCode < 500 && json.Unmarshal(document, &problem) == nil && problem.Code != "" {
+	transient := response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests
+	if !transient && json.Unmarshal(document, &problem) == nil && problem.Code != "" {
 		return "", &panel.Error{Code: problem.Code, Detail: problem.Detail}
 	}
 	return "", fmt.Errorf("the engine answered with HTTP status %d", response.StatusCode)
@@ -88,15 +92,28 @@ func (p *Panel) reportSoon() {
 	}
 }
 
+// askForAll makes the reporter ask the engine for all that the panel should hold.
+// The caller holds mu.
+func (p *Panel) askForAll() {
+	p.unknown = true
+	p.reportSoon()
+}
+
 // report keeps the engine informed: at the start with a sync, then whenever
 // something happens, and at least every half minute with an empty batch.
 func (p *Panel) report(ctx context.Context) {
-	synced := ""
+	retry := firstPause
 	for ctx.Err() == nil {
-		err := p.reportOnce(ctx, &synced)
+		err := p.reportOnce(ctx)
 		pause, woken := heartbeat, p.wake
-		if err != nil {
-			pause, woken = reportPause, nil // nothing new makes the engine answer sooner
+		switch {
+		case err == nil:
+			retry = firstPause
+		case errors.Is(err, errOffline):
+			pause = firstPause // the fault may be over by itself, or be called off
+		default:
+			pause, woken = retry, nil // nothing new makes the engine answer sooner
+			retry = min(2*retry, longestPause)
 		}
 		p.setOnline(err == nil)
 		if err != nil && !errors.Is(err, errOffline) && ctx.Err() == nil {
@@ -120,31 +137,21 @@ func (p *Panel) setOnline(online bool) {
 // reportOnce sends what the engine does not have. The current boot is reported
 // last, even with nothing to say, since that is what tells the engine which boot
 // commands must name.
-func (p *Panel) reportOnce(ctx context.Context, synced *string) error {
+func (p *Panel) reportOnce(ctx context.Context) error {
 	for {
 		batch, more := p.nextBatch()
 		var ack panel.EventsAck
 		if err := p.ask(ctx, "/panel/v1/events", panel.TypeEvents, batch, panel.TypeEventsAck, &ack); err != nil {
 			return err
 		}
-		if err := p.acknowledge(ack); err != nil {
+		if err := p.acknowledge(batch, ack); err != nil {
 			return err
 		}
 		if !more {
 			break
 		}
 	}
-	p.mu.Lock()
-	boot, lost := p.bootID, len(p.memory.grants) == 0
-	p.mu.Unlock()
-	if *synced == boot {
-		return nil
-	}
-	if err := p.sync(ctx, boot, lost); err != nil {
-		return err
-	}
-	*synced = boot
-	return nil
+	return p.syncIfUnknown(ctx)
 }
 
 // nextBatch is the oldest unacknowledged events of one boot, and whether there is
@@ -166,51 +173,72 @@ func (p *Panel) nextBatch() (batch panel.EventBatch, more bool) {
 	return batch, batch.BootID != p.bootID
 }
 
-func (p *Panel) acknowledge(ack panel.EventsAck) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.memory.events) == 0 {
+// acknowledge forgets the events that the engine has.
+func (p *Panel) acknowledge(batch panel.EventBatch, ack panel.EventsAck) error {
+	if len(batch.Events) == 0 {
 		return nil
 	}
+	if ack.BootID != batch.BootID || ack.Seq < batch.Events[0].Seq {
+		return errors.New("the engine acknowledges none of the events")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.keep(entry{Acked: &acknowledged{BootID: ack.BootID, Seq: ack.Seq}})
 }
 
-// sync asks for everything that the panel should hold.
-func (p *Panel) sync(ctx context.Context, boot string, lost bool) error {
-	var answer panel.SyncAnswer
-	if err := p.ask(ctx, "/panel/v1/sync", panel.TypeSync, panel.SyncRequest{BootID: boot, Lost: lost}, panel.TypeSyncAnswer, &answer); err != nil {
-		return err
+// syncIfUnknown asks for everything that the panel should hold, if there may be
+// something it does not know: after a start, and when the engine speaks of an
+// entrance that is new to the panel.
+func (p *Panel) syncIfUnknown(ctx context.Context) error {
+	p.mu.Lock()
+	request := panel.SyncRequest{BootID: p.bootID, Lost: len(p.memory.grants) == 0}
+	unknown := p.unknown
+	p.unknown = false // what comes up from here on asks again
+	p.mu.Unlock()
+	if !unknown {
+		return nil
 	}
+	var answer panel.SyncAnswer
+	err := p.ask(ctx, "/panel/v1/sync", panel.TypeSync, request, panel.TypeSyncAnswer, &answer)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id := *p.memory.identity
-	id.Entrances, id.TimeZone = answer.Entrances, answer.TimeZone
-	if err := p.keep(entry{Identity: &id}); err != nil {
+	if err != nil {
+		p.unknown = true
 		return err
 	}
-	return p.take(answer.Grants)
+	id := *p.memory.identity
+	id.Entrances, id.TimeZone = answer.Entrances, answer.TimeZone
+	if err = p.keep(entry{Identity: &id}); err == nil {
+		err = p.take(answer.Grants)
+	}
+	p.unknown = p.unknown || err != nil
+	return err
 }
 
 // hold is a phone held to the panel (I9). A tap whose answer is lost is sent again
-// under the same id.
-func (p *Panel) hold(ctx context.Context, token, entranceID string) (panel.TapAnswer, error) {
+// under the same id. done is what became of the command in the answer, if it has
+// one.
+func (p *Panel) hold(ctx context.Context, token, entranceID string) (answer panel.TapAnswer, done panel.CommandResult, err error) {
+	select {
+	case <-p.enrolled:
+	default:
+		return answer, done, errNotEnrolled
+	}
 	p.mu.Lock()
-	tap := panel.Tap{TapID: xid.New().String(), TapToken: token, EntranceID: entranceID, BootID: p.bootID}
+	tap := panel.Tap{TapID: rand.Text(), TapToken: token, EntranceID: entranceID, BootID: p.bootID}
 	p.mu.Unlock()
-	var answer panel.TapAnswer
-	var err error
 	for range 3 {
 		answer = panel.TapAnswer{}
 		if err = p.ask(ctx, "/panel/v1/taps", panel.TypeTap, tap, panel.TypeTapAnswer, &answer); err == nil {
 			break
 		}
 		if _, refused := panel.AsError(err); refused || errors.Is(err, errOffline) {
-			return answer, err
+			return answer, done, err
 		}
 		wait(ctx, 200*time.Millisecond)
 	}
 	if err == nil && answer.Command != nil {
-		_, err = p.obey(*answer.Command, "tap")
+		done, err = p.obey(*answer.Command, "tap")
 	}
-	return answer, err
+	return answer, done, err
 }
