@@ -180,7 +180,7 @@ type Panelsim struct {
 
 // Run is the panel until ctx ends.
 func (c *Panelsim) Run(ctx context.Context) error {
-	p, err := panelsim.New(panelsim.Config{EngineURL: c.Engine, EnrolmentCode: c.Enrol, Listen: c.Addr, StateFile: c.State, Logger: c.newLogger()})
+	p, err := panelsim.New(panelsim.Config{EngineURL: c.Engine, EnrolmentCode: c.Enrol, Listen: c.Addr, Address: c.Address, StateFile: c.State, Logger: c.newLogger()})
 	if err != nil {
 		return err
 	}
