@@ -239,6 +239,7 @@ func (p *Panel) restart(wipe bool) error {
 		if err := p.keep(entry{Wiped: true}); err != nil {
 			return err
 		}
+		p.lost = true
 	}
 	p.bootID, p.seq, p.openTil = rand.Text(), 0, map[string]time.Time{}
 	p.askForAll()

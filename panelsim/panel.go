@@ -44,6 +44,7 @@ type Panel struct {
 	fault   fault
 	online  bool
 	unknown bool                 // there may be grants or entrances that only the engine knows
+	lost    bool                 // the engine is to hear that the panel no longer holds what it confirmed
 	openTil map[string]time.Time // by entrance: until when its door stands open
 }
 
@@ -65,7 +66,7 @@ func New(c Config) (*Panel, error) {
 	}
 	c.EngineURL = strings.TrimSuffix(c.EngineURL, "/")
 	p := &Panel{
-		config: c, listener: listener, journal: j, memory: m, bootID: rand.Text(), unknown: true,
+		config: c, listener: listener, journal: j, memory: m, bootID: rand.Text(), unknown: true, lost: len(m.grants) == 0,
 		http:     &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		enrolled: make(chan struct{}), wake: make(chan struct{}, 1), openTil: map[string]time.Time{},
 	}

@@ -191,7 +191,7 @@ func (p *Panel) acknowledge(batch panel.EventBatch, ack panel.EventsAck) error {
 // entrance that is new to the panel.
 func (p *Panel) syncIfUnknown(ctx context.Context) error {
 	p.mu.Lock()
-	request := panel.SyncRequest{BootID: p.bootID, Lost: len(p.memory.grants) == 0}
+	request := panel.SyncRequest{BootID: p.bootID, Lost: p.lost}
 	unknown := p.unknown
 	p.unknown = false // what comes up from here on asks again
 	p.mu.Unlock()
@@ -205,6 +205,9 @@ func (p *Panel) syncIfUnknown(ctx context.Context) error {
 	if err != nil {
 		p.unknown = true
 		return err
+	}
+	if p.bootID == request.BootID { // not wiped again meanwhile
+		p.lost = false
 	}
 	id := *p.memory.identity
 	id.Entrances, id.TimeZone = answer.Entrances, answer.TimeZone
