@@ -256,11 +256,6 @@ func (s *service) change(ctx context.Context, id string, ask func(updateID strin
 	return s.showInvitation(ctx, id)
 }
 
-// guestChange corrects a mistyped address (I5).
-type guestChange struct {
-	Email string `json:"email" minLength:"1" maxLength:"320" doc:"The right address, while the invitation is unanswered"`
-}
-
 type changeInvitationInput struct {
 	ByID
 	Matching

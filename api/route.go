@@ -31,9 +31,6 @@ type option func(*route)
 func created(r *route)  { r.status = http.StatusCreated }
 func accepted(r *route) { r.status = http.StatusAccepted }
 
-// within gives the handler longer, or less time, than [handlerTimeout].
-func within(d time.Duration) option { return func(r *route) { r.within = d } }
-
 // claimsItself leaves the idempotency key to the handler: it is checked for its
 // form and found by [claimOf], but neither claimed nor completed around it.
 func claimsItself(r *route) { r.ownClaim = true }

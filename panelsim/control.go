@@ -59,7 +59,7 @@ func (p *Panel) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("PUT /grants/{id}", fromEngine(p, panel.TypeGrant, panel.TypeGrantAck, p.putGrant))
 	mux.Handle("POST /commands", fromEngine(p, panel.TypeCommand, panel.TypeResult, p.command))
-	mux.Handle("POST /status", fromEngine(p, panel.TypeStatusQuery, panel.TypeStatus, p.status))
+	mux.Handle("GET /status", fromEngine(p, panel.TypeStatusQuery, panel.TypeStatus, p.status))
 	mux.HandleFunc("GET /sim", p.getSim)
 	mux.HandleFunc("POST /sim/tap", p.postTap)
 	mux.HandleFunc("POST /sim/fault", p.postFault)

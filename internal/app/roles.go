@@ -172,10 +172,11 @@ func (c *Migrate) Run(ctx context.Context) error {
 // Panelsim is one simulated panel.
 type Panelsim struct {
 	Log
-	Engine string `help:"The engine's address." required:"" placeholder:"URL"`
-	Enrol  string `help:"The enrolment code; not needed once enrolled." placeholder:"CODE"`
-	Addr   string `name:"listen" help:"Where the panel listens." default:"127.0.0.1:9000"`
-	State  string `help:"Where the panel keeps its identity and grants." type:"path" placeholder:"FILE"`
+	Engine  string `help:"The engine's address." required:"" placeholder:"URL"`
+	Enrol   string `help:"The enrolment code; not needed once enrolled." placeholder:"CODE"`
+	Addr    string `name:"listen" help:"Where the panel listens." default:"127.0.0.1:9000"`
+	Address string `help:"Where the engine reaches the panel; the listening address if not given." placeholder:"URL"`
+	State   string `help:"Where the panel keeps its identity and grants." type:"path" placeholder:"FILE"`
 }
 
 // Run is the panel until ctx ends.

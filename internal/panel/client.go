@@ -76,7 +76,7 @@ func (c *Client) Command(ctx context.Context, t Target, command Command) (Comman
 // Status asks a panel how it is.
 func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 	var status Status
-	err := c.ask(ctx, t, http.MethodPost, "/status", TypeStatusQuery, StatusQuery{}, TypeStatus, &status)
+	err := c.ask(ctx, t, http.MethodGet, "/status", TypeStatusQuery, StatusQuery{}, TypeStatus, &status)
 	return status, err
 }
 
@@ -94,6 +94,10 @@ func (c *Client) ask(ctx context.Context, t Target, method, path string, typ Typ
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	request.Header.Set("Content-Type", ContentType)
+	if method == http.MethodGet { // which carries no body
+		request.Body, request.ContentLength, request.GetBody = nil, 0, nil
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		if !connected.Load() {

@@ -42,6 +42,9 @@ func startPanel(t *testing.T, typ panel.Type, answer func(p *fakePanel) respond)
 		if err != nil {
 			return
 		}
+		if r.Method == http.MethodGet {
+			document = []byte(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		}
 		var body map[string]any
 		want := panel.Expect{Issuer: panel.EngineName, Audience: "pan_1", Type: typ}
 		e, err := panel.Open(r.Context(), string(document), engineKey.Public().(ed25519.PublicKey), want, time.Now(), &p.guard, &body)

@@ -41,7 +41,7 @@
 //
 //	PUT  <address>/grants/{grant_id}   grant   → grant_ack   what to hold about one item
 //	POST <address>/commands            command → result      open this entrance now
-//	POST <address>/status              status_query → status
+//	GET  <address>/status              status_query → status   signed in the header Authorization: Bearer
 //
 // A grant replaces what the panel holds under its id if its revision is higher,
 // and is on disk before it is acknowledged; a tombstone opens nothing and stays

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -21,7 +22,8 @@ func desireGrants(ctx context.Context, tx pgx.Tx, inv *access.Invitation, now ti
 	if err != nil {
 		return err
 	}
-	for panelID, p := range panels {
+	for _, panelID := range slices.Sorted(maps.Keys(panels)) { // in one order, so that two items do not wait for each other
+		p := panels[panelID]
 		grant := inv.GrantFor(p.entrances)
 		if p.known == nil && grant.Tombstone || p.known != nil && sameAccess(*p.known, grant) {
 			continue

@@ -152,14 +152,14 @@ func (s *Store) ListInvitations(ctx context.Context, f InvitationFilter, page Pa
 	}
 	if len(list) > limit {
 		list = list[:limit]
-		next = cursorAfter(list[limit-1].Facts.Invitation.ID)
+		next = cursorAfter(list[limit-1].Invitation.ID)
 	}
 	for n := range list {
 		if list[n].Inviter, err = s.person(ctx, s.pool, people[n]); err != nil {
-			return nil, "", fmt.Errorf("inviter of %s: %w", list[n].Facts.Invitation.ID, err)
+			return nil, "", fmt.Errorf("inviter of %s: %w", list[n].Invitation.ID, err)
 		}
-		if list[n].Guest, err = s.person(ctx, s.pool, list[n].Facts.Invitation.GuestID); err != nil {
-			return nil, "", fmt.Errorf("guest of %s: %w", list[n].Facts.Invitation.ID, err)
+		if list[n].Guest, err = s.person(ctx, s.pool, list[n].Invitation.GuestID); err != nil {
+			return nil, "", fmt.Errorf("guest of %s: %w", list[n].Invitation.ID, err)
 		}
 	}
 	return list, next, s.addEntrances(ctx, list)
@@ -181,7 +181,7 @@ func (s *Store) addEntrances(ctx context.Context, list []Invitation) error {
 	byID := map[string]*Invitation{}
 	for n := range list {
 		inv := &list[n]
-		byID[inv.Facts.Invitation.ID] = inv
+		byID[inv.Invitation.ID] = inv
 		for _, entranceID := range inv.Invitation.Entrances {
 			itemIDs, entranceIDs = append(itemIDs, inv.Invitation.ID), append(entranceIDs, entranceID)
 		}

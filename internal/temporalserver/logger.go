@@ -52,7 +52,7 @@ func (l *logger) guard(ctx context.Context, run func() error) error {
 	}()
 	select {
 	case <-ctx.Done():
-		return fmt.Errorf("Temporal did not start in time: %w: %s", ctx.Err(), l.lastWords())
+		return fmt.Errorf("the Temporal server did not start in time: %w: %s", ctx.Err(), l.lastWords())
 	case err := <-ended:
 		return err
 	}
