@@ -124,7 +124,7 @@ func (a *Activities) PushGrants(ctx context.Context, panelID string) (delivered 
 }
 
 // messageBatch is how many messages one SendMessages handles.
-const messageBatch = 50
+const messageBatch = 200
 
 // Sent is what SendMessages has done and when to come back.
 type Sent struct {

@@ -18,7 +18,7 @@ import (
 
 const (
 	heartbeat    = 30 * time.Second       // a panel reports at least every 60 seconds (P8)
-	gather       = 10 * time.Millisecond  // events that come together are one batch
+	gather       = 100 * time.Millisecond // events that come together are one batch
 	firstPause   = 250 * time.Millisecond // before a failed report is sent again; doubles
 	longestPause = 4 * time.Second
 	batchMost    = 200

@@ -48,6 +48,9 @@ func (d *delivery) SendQueued(ctx context.Context, limit int, now time.Time) (ha
 // send sends one message or notes why it could not. Only a store that is away is
 // an error: it would fail for the next message as well.
 func (d *delivery) send(ctx context.Context, m store.QueuedMessage, now time.Time) error {
+	if m.Template == access.TemplateSignInCode && now.After(m.Written.Add(store.SignInCodeTTL)) {
+		return d.store.MessageFailed(ctx, m.ID, "expired", now) // nobody can use it any more
+	}
 	message, err := d.compose(ctx, m, now)
 	if err == nil {
 		err = d.sender.Send(ctx, message)

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"latchkey/internal/access"
-	"latchkey/internal/directory"
 )
 
 // messageParams is what a message needs besides its item and its reader: ids and
@@ -64,13 +63,14 @@ type QueuedMessage struct {
 	Params   messageParams
 	Secret   []byte
 	Attempts int
+	Written  time.Time
 }
 
 // DueMessages lists what waits to be sent at an instant, oldest first, and when
 // the next message after those is due (zero if none). A person's later messages
 // wait for an earlier one that is being tried again.
 func (s *Store) DueMessages(ctx context.Context, limit int, now time.Time) (due []QueuedMessage, next time.Time, err error) {
-	rows, err := s.pool.Query(ctx, `SELECT id, person_id, coalesce(item_id, ''), channel, template, params, secret, attempts FROM messages m
+	rows, err := s.pool.Query(ctx, `SELECT id, person_id, coalesce(item_id, ''), channel, template, params, secret, attempts, created_at FROM messages m
 		WHERE state = 'queued' AND not_before <= $1 AND NOT EXISTS (
 			SELECT 1 FROM messages e WHERE e.person_id = m.person_id AND e.state = 'queued' AND e.id < m.id AND e.not_before > $1)
 		ORDER BY id LIMIT $2`, instant(now), limit)
@@ -79,7 +79,7 @@ func (s *Store) DueMessages(ctx context.Context, limit int, now time.Time) (due 
 	}
 	due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m QueuedMessage, err error) {
 		var params []byte
-		if err = row.Scan(&m.ID, &m.PersonID, &m.ItemID, &m.Channel, &m.Template, &params, &m.Secret, &m.Attempts); err == nil {
+		if err = row.Scan(&m.ID, &m.PersonID, &m.ItemID, &m.Channel, &m.Template, &params, &m.Secret, &m.Attempts, &m.Written); err == nil {
 			err = json.Unmarshal(params, &m.Params)
 		}
 		return m, err
@@ -94,14 +94,12 @@ func (s *Store) DueMessages(ctx context.Context, limit int, now time.Time) (due 
 
 // MessageSent notes that a message has left and forgets its secret.
 func (s *Store) MessageSent(ctx context.Context, id string, now time.Time) error {
-	const set = `UPDATE messages SET state = 'sent', sent_at = $2, secret = NULL, attempts = attempts + 1 WHERE id = $1 AND state = 'queued'`
-	return s.endMessage(ctx, set, id, access.EventMessageSent, "", now)
+	return s.endMessage(ctx, id, "sent", access.EventMessageSent, "", now)
 }
 
 // MessageFailed gives a message up. The reason is a code, never a vendor's text.
 func (s *Store) MessageFailed(ctx context.Context, id, reason string, now time.Time) error {
-	const set = `UPDATE messages SET state = 'failed', secret = NULL, attempts = attempts + 1, not_before = $2 WHERE id = $1 AND state = 'queued'`
-	return s.endMessage(ctx, set, id, access.EventMessageFailed, reason, now)
+	return s.endMessage(ctx, id, "failed", access.EventMessageFailed, reason, now)
 }
 
 // MessageDeferred keeps a message that could not be sent for another try.
@@ -111,24 +109,19 @@ func (s *Store) MessageDeferred(ctx context.Context, id, reason string, retryAt 
 	return err
 }
 
-func (s *Store) endMessage(ctx context.Context, set, id string, t access.EventType, reason string, now time.Time) error {
-	now = instant(now)
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		var accountID, itemID, propertyID *string
-		var template, channel string
-		err := tx.QueryRow(ctx, set+` RETURNING account_id, item_id, template, channel,
-			(SELECT property_id FROM invitations WHERE invitations.id = messages.item_id)`, id, now).Scan(&accountID, &itemID, &template, &channel, &propertyID)
-		if isNoRows(err) || err == nil && accountID == nil { // already noted, or a sign-in code, which belongs to no account
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return appendEvent(ctx, tx, directory.Event{
-			AccountID: *accountID, Type: t, At: now, RecordedAt: now, PropertyID: deref(propertyID), ItemID: deref(itemID), Code: access.Code(reason),
-			DedupKey: id + "/" + string(t), Detail: map[string]any{"template": template, "channel": channel},
-		})
-	})
+// endMessage notes how a message ended, once, with its event; a sign-in code
+// belongs to no account and to no log. It is one statement, because unlocks share
+// the disk with it.
+func (s *Store) endMessage(ctx context.Context, id, state string, t access.EventType, reason string, now time.Time) error {
+	_, err := s.pool.Exec(ctx, `WITH ended AS (
+			UPDATE messages SET state = $2, sent_at = CASE WHEN $2 = 'sent' THEN $3::timestamptz END, secret = NULL, attempts = attempts + 1, last_error = $5
+			WHERE id = $1 AND state = 'queued' RETURNING account_id, item_id, template, channel)
+		INSERT INTO events (id, account_id, type, at, recorded_at, property_id, item_id, code, detail, dedup_key)
+		SELECT $6, account_id, $4, $3, $3, (SELECT property_id FROM invitations WHERE invitations.id = item_id), item_id, $5,
+			jsonb_build_object('template', template, 'channel', channel), $1 || '/' || $4
+		FROM ended WHERE account_id IS NOT NULL ON CONFLICT DO NOTHING`,
+		id, state, instant(now), string(t), reason, newID("evt"))
+	return err
 }
 
 // InvitationMessage reads what a message about an invitation says: the invitation

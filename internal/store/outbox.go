@@ -18,19 +18,26 @@ func (s *Store) Keep(ctx context.Context, m notify.Message) error {
 	if err != nil {
 		return err
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		var personID string
-		if err := tx.QueryRow(ctx, `SELECT person_id FROM messages WHERE id = $1`, m.ID).Scan(&personID); err != nil {
-			return fmt.Errorf("message %s: %w", m.ID, err)
-		}
-		sealed, err := s.sealFor(ctx, tx, personID, "outbox", string(body))
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO outbox (message_id, person_id, channel, template, locale, body, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (message_id) DO NOTHING`, m.ID, personID, string(m.Channel), string(m.Template), m.Locale, sealed, instant(m.At))
+	var personID string
+	var wrapped []byte
+	err = s.pool.QueryRow(ctx, `SELECT p.id, p.data_key FROM messages m JOIN people p ON p.id = m.person_id WHERE m.id = $1`, m.ID).Scan(&personID, &wrapped)
+	if err != nil {
+		return fmt.Errorf("message %s: %w", m.ID, err)
+	}
+	if wrapped == nil {
+		return fmt.Errorf("message %s: its reader has been erased", m.ID)
+	}
+	cipher, err := s.keys.PersonCipher(personID, wrapped)
+	if err != nil {
 		return err
-	})
+	}
+	sealed, err := cipher.Seal("outbox", string(body))
+	if err != nil {
+		return err
+	}
+	_, err = s.pool.Exec(ctx, `INSERT INTO outbox (message_id, person_id, channel, template, locale, body, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (message_id) DO NOTHING`, m.ID, personID, string(m.Channel), string(m.Template), m.Locale, sealed, instant(m.At))
+	return err
 }
 
 // OutboxMessages lists the newest messages of the development outbox. Those of
