@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,8 @@ const (
 	commandTimeout = 2 * time.Second
 	// commandsPerPanel is how many commands may be under way to one panel.
 	commandsPerPanel = 4
+	// recordTimeout is how long writing an outcome down may take.
+	recordTimeout = 5 * time.Second
 )
 
 // Command is a momentary command: open this entrance, now or never (P4). Address
@@ -78,6 +81,13 @@ type UnlockRequest struct {
 	Scope        string // whose idempotency keys these are
 	Key          []byte
 	RequestHash  []byte
+}
+
+// OpeningEventID is the id of the event that records what a command opened. It is
+// the command's own, so that the caller can be told before the event is written,
+// whichever report writes it.
+func OpeningEventID(commandID string) string {
+	return "evt_" + strings.TrimPrefix(commandID, "cmd_")
 }
 
 // Result is how an unlock came out.
@@ -129,6 +139,8 @@ type Opener struct {
 	clock   func() time.Time
 	log     *slog.Logger
 
+	recording sync.WaitGroup // what has opened and is being recorded
+
 	mu   sync.Mutex
 	busy map[string]chan struct{} // a slot per command under way, by panel
 }
@@ -138,9 +150,9 @@ func NewOpener(unlocks Unlocks, panels Commander, clock func() time.Time, log *s
 	return &Opener{unlocks: unlocks, panels: panels, clock: clock, log: log, busy: map[string]chan struct{}{}}
 }
 
-// Unlock opens an entrance or says why not. It returns after the panel has
-// answered, or within about two seconds if it does not. An error means that
-// nothing was decided and nothing opened.
+// Unlock opens an entrance or says why not. It returns as soon as the panel has
+// answered, or within about two seconds if it does not; that a door opened is
+// recorded right after. An error means that nothing was decided and nothing opened.
 func (o *Opener) Unlock(ctx context.Context, q UnlockRequest) (Outcome, error) {
 	claim, err := o.unlocks.ClaimUnlock(ctx, q, o.clock())
 	if err != nil {
@@ -153,15 +165,28 @@ func (o *Opener) Unlock(ctx context.Context, q UnlockRequest) (Outcome, error) {
 	if claim.Again && outcome.Result == ResultUnreachable {
 		outcome.Result = ResultUnknown // the first sending may have arrived
 	}
-	// The caller may have gone; what the door did is recorded all the same.
-	recordCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	recorded, err := o.unlocks.RecordUnlock(recordCtx, q, claim.Command, outcome, at, o.clock())
-	if err != nil { // the panel's own report will fill in what could not be recorded
-		o.log.LogAttrs(ctx, slog.LevelError, "the outcome of a command was not recorded", slog.String("command_id", claim.Command.ID), slog.Any("error", err))
-		return Outcome{Result: ResultUnknown}, nil
+	if outcome.Result != ResultOpened {
+		return o.record(ctx, q, claim.Command, outcome, at), nil
 	}
-	return recorded, nil
+	outcome.EventID = OpeningEventID(claim.Command.ID)
+	o.recording.Go(func() { o.record(ctx, q, claim.Command, outcome, at) })
+	return outcome, nil
+}
+
+// Wait returns when everything that opened has been recorded.
+func (o *Opener) Wait() { o.recording.Wait() }
+
+// record writes the outcome down, whether or not the caller is still there. What
+// cannot be recorded is unknown; the panel's own report will fill it in.
+func (o *Opener) record(ctx context.Context, q UnlockRequest, c Command, outcome Outcome, at time.Time) Outcome {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	recorded, err := o.unlocks.RecordUnlock(ctx, q, c, outcome, at, o.clock())
+	if err != nil {
+		o.log.LogAttrs(ctx, slog.LevelError, "the outcome of a command was not recorded", slog.String("command_id", c.ID), slog.Any("error", err))
+		return Outcome{Result: ResultUnknown}
+	}
+	return recorded
 }
 
 func (o *Opener) send(ctx context.Context, c Command) (Outcome, time.Time) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -49,7 +50,8 @@ type Check struct {
 // service answers the calls of the route table.
 type service struct {
 	Config
-	metrics *metrics
+	metrics  *metrics
+	creating chan struct{} // a slot per creation under way: half the processors at most
 }
 
 // New builds the handler of the whole API. The error says which part of the
@@ -58,7 +60,7 @@ func New(config Config) (http.Handler, error) {
 	if config.Store == nil || config.Logger == nil || config.Items == nil || config.Doors == nil || config.Engine.Key == nil {
 		return nil, errors.New("api: Store, Logger, Items, Doors and Engine are needed")
 	}
-	s := &service{Config: config, metrics: newMetrics()}
+	s := &service{Config: config, metrics: newMetrics(), creating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true

@@ -81,6 +81,12 @@ func (s *service) createInvitation(ctx context.Context, in *createInvitationInpu
 	if b.Inviter != nil {
 		n.Inviter = directory.Person{Name: b.Inviter.Name, Email: b.Inviter.Email}
 	}
+	select { // doors first: creating many must not slow down one that is to open
+	case s.creating <- struct{}{}:
+		defer func() { <-s.creating }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	claimed, err := s.Store.ClaimInvitation(ctx, n, claimOf(ctx).forStore(), time.Now())
 	if err != nil {
 		return nil, err

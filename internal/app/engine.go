@@ -123,10 +123,12 @@ func (e *engine) startAPI(listener net.Listener, serving Serving) error {
 	if err != nil {
 		return err
 	}
+	opener := activities.NewOpener(e.store, e.panels, time.Now, e.log)
+	e.onStop(func(context.Context) error { opener.Wait(); return nil })
 	handler, err := api.New(api.Config{
 		Store: e.store, Logger: e.log, Outbox: true, Version: Version, TrustedProxies: serving.TrustedProxies,
 		Items:   &workflows.Client{Temporal: e.temporal},
-		Doors:   activities.NewOpener(e.store, e.panels, time.Now, e.log),
+		Doors:   opener,
 		Engine:  e.panels.identity,
 		BaseURL: baseURL,
 		Ready: []api.Check{

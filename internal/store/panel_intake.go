@@ -161,7 +161,7 @@ func gapEvent(accountID, propertyID, panelID, bootID string, last, seq int64, no
 func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, accountID, propertyID, panelID, bootID string, e PanelEvent, now time.Time) error {
 	switch e.Type {
 	case "opened":
-		_, err := s.recordOpened(ctx, tx, e.CommandID, panelID, notAfter(e.At, now), now)
+		err := s.recordOpened(ctx, tx, e.CommandID, panelID, notAfter(e.At, now), now)
 		if isNoRows(err) { // a command that this engine never gave: it is recorded as what it is
 			return appendEvent(ctx, tx, panelEvent(access.EventEntranceOpened, accountID, propertyID, panelID, bootID, e, now))
 		}

@@ -89,18 +89,17 @@ func (s *Store) earlierUnlock(ctx context.Context, tx pgx.Tx, q activities.Unloc
 func (s *Store) commandAgain(ctx context.Context, tx querier, commandID string) (*activities.Claim, bool, error) {
 	var c activities.Command
 	var result string
-	var eventID *string
 	err := tx.QueryRow(ctx, `SELECT c.id, c.panel_id, n.address, n.public_key, c.entrance_id, c.invitation_id, c.grant_revision, c.boot_id, c.expires_at,
-			c.result, c.event_id FROM commands c JOIN panels n ON n.id = c.panel_id WHERE c.id = $1`, commandID).
-		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.BootID, &c.ExpiresAt, &result, &eventID)
+			c.result FROM commands c JOIN panels n ON n.id = c.panel_id WHERE c.id = $1`, commandID).
+		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.BootID, &c.ExpiresAt, &result)
 	if isNoRows(err) {
 		return nil, false, nil
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	if result == string(activities.ResultOpened) && eventID != nil {
-		return &activities.Claim{Outcome: &activities.Outcome{Result: activities.ResultOpened, EventID: *eventID}}, true, nil
+	if result == string(activities.ResultOpened) {
+		return &activities.Claim{Outcome: &activities.Outcome{Result: activities.ResultOpened, EventID: activities.OpeningEventID(commandID)}}, true, nil
 	}
 	return &activities.Claim{Command: c, Again: true}, true, nil
 }
@@ -222,18 +221,14 @@ func (s *Store) finishUnlockKey(ctx context.Context, tx querier, q activities.Un
 func (s *Store) RecordUnlock(ctx context.Context, q activities.UnlockRequest, c activities.Command, o activities.Outcome, at, now time.Time) (activities.Outcome, error) {
 	at, now = instant(at), instant(now)
 	if q.Key == nil && o.Result == activities.ResultOpened { // one statement, see recordOpened
-		eventID, err := s.recordOpened(ctx, s.pool, c.ID, c.PanelID, at, now)
-		o.EventID = eventID
-		return o, err
+		return o, s.recordOpened(ctx, s.pool, c.ID, c.PanelID, at, now)
 	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		switch o.Result {
 		case activities.ResultOpened:
-			eventID, err := s.recordOpened(ctx, tx, c.ID, c.PanelID, at, now)
-			if err != nil {
+			if err := s.recordOpened(ctx, tx, c.ID, c.PanelID, at, now); err != nil {
 				return err
 			}
-			o.EventID = eventID
 			return s.finishUnlockKey(ctx, tx, q, o)
 		case activities.ResultUnknown:
 			return keepUnlockKey(ctx, tx, q, now)
@@ -281,7 +276,7 @@ func (s *Store) recordNotOpened(ctx context.Context, tx querier, q activities.Un
 // event, the inviter's message unless they have muted it (I7), and the wake-up of
 // the outbox. Only the first report of a command finds a row to change.
 const recordOpenedSQL = `WITH done AS (
-		UPDATE commands SET result = 'opened', opened_at = $3, event_id = $4 WHERE id = $1 AND panel_id = $2 AND result <> 'opened'
+		UPDATE commands SET result = 'opened', opened_at = $3 WHERE id = $1 AND panel_id = $2 AND result <> 'opened'
 		RETURNING invitation_id, account_id, entrance_id, via),
 	used AS (
 		UPDATE invitations i SET last_used_at = greatest(i.last_used_at, $3) FROM done WHERE i.id = done.invitation_id
@@ -303,14 +298,12 @@ const recordOpenedSQL = `WITH done AS (
 // recordOpened records that a command opened its door, once, whichever report
 // comes first: the answer to the command or the panel's own event (P4). An unknown
 // command is pgx.ErrNoRows.
-func (s *Store) recordOpened(ctx context.Context, db querier, commandID, panelID string, at, now time.Time) (eventID string, err error) {
-	eventID = newID("evt")
+func (s *Store) recordOpened(ctx context.Context, db querier, commandID, panelID string, at, now time.Time) error {
 	var first, woken int
-	err = db.QueryRow(ctx, recordOpenedSQL, commandID, panelID, at, eventID, string(access.EventEntranceOpened), now,
+	err := db.QueryRow(ctx, recordOpenedSQL, commandID, panelID, at, activities.OpeningEventID(commandID), string(access.EventEntranceOpened), now,
 		newID("msg"), string(access.TemplateEntranceUnlocked), at.Format(time.RFC3339Nano), outboxWorkflowID).Scan(&first, &woken)
 	if err != nil || first > 0 {
-		return eventID, err
+		return err
 	}
-	err = db.QueryRow(ctx, `SELECT event_id FROM commands WHERE id = $1 AND panel_id = $2`, commandID, panelID).Scan(&eventID)
-	return eventID, err
+	return db.QueryRow(ctx, `SELECT 1 FROM commands WHERE id = $1 AND panel_id = $2`, commandID, panelID).Scan(&first)
 }
