@@ -15,6 +15,7 @@ import (
 	"errors"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"latchkey/internal/access"
@@ -98,6 +99,30 @@ func (a *Activities) ReviewVerification(ctx context.Context, invitationID string
 	return a.Records.ReviewVerification(ctx, invitationID, a.Clock())
 }
 
+// heartbeatEvery is how often an activity that talks to the outside says that it
+// is alive, so that one whose process died is noticed within seconds (E1).
+const heartbeatEvery = time.Second
+
+// alive sends heartbeats until the returned function is called.
+func alive(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(heartbeatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				activity.RecordHeartbeat(ctx)
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
 // grantBatch is how many grants one PushGrants delivers before it reports back.
 const grantBatch = 100
 
@@ -106,6 +131,7 @@ const grantBatch = 100
 // panel that did not answer one request will not answer the next; the reason is
 // kept for the items that wait (P5).
 func (a *Activities) PushGrants(ctx context.Context, panelID string) (delivered int, err error) {
+	defer alive(ctx)()
 	pending, err := a.Grants.PendingGrants(ctx, panelID, grantBatch)
 	if err != nil {
 		return 0, err
@@ -134,6 +160,7 @@ type Sent struct {
 
 // SendMessages sends what is due.
 func (a *Activities) SendMessages(ctx context.Context) (Sent, error) {
+	defer alive(ctx)()
 	handled, next, err := a.Messages.SendQueued(ctx, messageBatch, a.Clock())
 	return Sent{Handled: handled, Next: next}, err
 }

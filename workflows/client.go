@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -22,6 +23,10 @@ var (
 	ErrClosed = errors.New("the item has ended")
 )
 
+// answerWithin is how long a call waits for Temporal and the workflow. A caller who
+// waits longer would have given up; one who is told can try again (E9).
+const answerWithin = 5 * time.Second
+
 // Client is the typed way from the API and the pages into the workflows. Every
 // call that changes an item returns once the change is durable in Postgres, a
 // [*access.Refusal] if a rule says no, [ErrClosed] or [ErrUnavailable].
@@ -32,6 +37,8 @@ type Client struct{ Temporal client.Client }
 // CreateInvitation starts the workflow of an invitation that has been claimed in
 // Postgres and waits until it is recorded as sent. Starting one twice is harmless.
 func (c *Client) CreateInvitation(ctx context.Context, s access.Invitation) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	start := c.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID:                       InvitationWorkflowID(s.ID),
 		TaskQueue:                TaskQueue,
@@ -89,6 +96,8 @@ func (c *Client) RequireVerification(ctx context.Context, id, updateID string, q
 }
 
 func (c *Client) update(ctx context.Context, id, updateID, name string, arg any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	handle, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID:   InvitationWorkflowID(id),
 		UpdateID:     updateID,

@@ -156,14 +156,14 @@ func (s *Story) wrongEntrance(ctx context.Context) error {
 	return s.hasOpened(ctx)
 }
 
-// tap verifies at the lobby. A try that a crash cut off is made again with a new
-// token, unless the door has opened already.
-func (s *Story) tap(ctx context.Context, which string) error {
+// tap verifies at the lobby, which is to be its n-th opening. A try that a crash cut
+// off is made again with a new token, unless the door has opened already.
+func (s *Story) tap(ctx context.Context, n int) error {
 	opened, err := s.openings(ctx)
 	if err != nil {
 		return err
 	}
-	if opened == s.opened {
+	if opened < n {
 		token, err := s.token(ctx)
 		if err != nil {
 			return err
@@ -173,10 +173,10 @@ func (s *Story) tap(ctx context.Context, which string) error {
 			return err
 		}
 		if result != "verified" {
-			return fmt.Errorf("%w: the %s tap was answered with %q", ErrAway, which, result)
+			return fmt.Errorf("%w: the tap was answered with %q", ErrAway, result)
 		}
 	}
-	s.opened++
+	s.opened = n
 	s.tell("\"Ready to tap\": she holds her phone to the lobby panel. Verified, and the door opens.")
 	return s.hasOpened(ctx)
 }
@@ -221,7 +221,7 @@ func (s *Story) unlock(ctx context.Context) error {
 		return err
 	}
 	s.tell("She taps the lock on her phone: the door opens after %d ms.", time.Since(begin).Milliseconds())
-	s.opened++
+	s.opened = 2
 	return s.hasOpened(ctx)
 }
 

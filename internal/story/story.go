@@ -59,11 +59,11 @@ func (s *Story) Steps() []Step {
 		{"the panel confirms", s.confirmed},
 		{"unlocking is refused until she is verified", s.unverified},
 		{"she taps at the garage: wrong entrance", s.wrongEntrance},
-		{"she taps at the lobby: it opens", func(ctx context.Context) error { return s.tap(ctx, "first") }},
+		{"she taps at the lobby: it opens", func(ctx context.Context) error { return s.tap(ctx, 1) }},
 		{"she unlocks from her phone", s.unlock},
 		{"Rosa is told", s.told},
 		{"time passes without use", s.lapse},
-		{"she taps again", func(ctx context.Context) error { return s.tap(ctx, "second") }},
+		{"she taps again", func(ctx context.Context) error { return s.tap(ctx, 3) }},
 		{"the window ends", s.end},
 	}
 }
