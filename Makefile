@@ -22,9 +22,10 @@ help: ## Say what can be made
 setup: ## Install what is missing on this machine (PostgreSQL)
 	@deploy/setup.sh
 
+# Without -trimpath, so that tests share what has been compiled.
 build: ## Build bin/latchkey
 	@[ -x $(BIN)/latchkey ] || echo "First build: compiles the Temporal server, which takes 4 to 8 minutes on two cores. Later builds take seconds."
-	@go build -trimpath -ldflags "-X latchkey/internal/app.Version=$(VERSION)" -o $(BIN)/latchkey .
+	@go build -ldflags "-X latchkey/internal/app.Version=$(VERSION)" -o $(BIN)/latchkey .
 
 up: setup build ## Run everything with a demo property, and print where
 	@$(BIN)/latchkey up --demo
