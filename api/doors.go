@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -111,6 +112,10 @@ func (s *service) tapToken(ctx context.Context, in *startVerificationInput, q ac
 		q.EntranceID = in.Body.EntranceID
 	}
 	token, expires, err := s.Store.StartVerification(ctx, q, time.Now())
+	var denied *store.DecisionError
+	if errors.As(err, &denied) {
+		return nil, deniedBy(denied.Decision)
+	}
 	if err != nil {
 		return nil, err
 	}

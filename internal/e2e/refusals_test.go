@@ -82,6 +82,13 @@ func TestE6Refusals(t *testing.T) {
 	if after := state(); after != before {
 		t.Errorf("something changed:\n%s\n%s", before, after)
 	}
+	// A tap token that could open nothing yet is refused with the reason (I1, I9).
+	path := "/v1/invitations/" + play.Invitation
+	moved := must(app.Do(t.Context(), http.MethodPatch, path, "", map[string]any{"starts_at": "2099-01-01T10:00", "ends_at": "2099-01-02T10:00"}))(t)
+	token := must(app.Post(t.Context(), path+"/verification", "", nil))(t)
+	if moved.Status != http.StatusOK || token.Status != http.StatusForbidden || token.Code() != "outside_window" || token.Body.Text("from") == "" {
+		t.Errorf("a tap token before the window: edit %d, token %d %s from %q", moved.Status, token.Status, token.Code(), token.Body.Text("from"))
+	}
 }
 
 func panelOf(t *testing.T, app *story.Client) string {
