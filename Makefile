@@ -14,18 +14,22 @@ WORKFLOWCHECK_VERSION := v0.6.0
 GOLANGCI      := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
 WORKFLOWCHECK := $(BIN)/workflowcheck-$(WORKFLOWCHECK_VERSION)
 
-.PHONY: help setup build up demo test lint unit e2e bench clean
+.PHONY: help setup setup-test build up demo test lint unit e2e bench clean
 
 help: ## Say what can be made
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing on this machine (PostgreSQL)
 	@deploy/setup.sh
 
-# Without -trimpath, so that tests share what has been compiled.
+setup-test:
+	@deploy/setup.sh test
+
+# Without -trimpath, so that tests share what has been compiled. The version is given, so
+# that a build needs neither git nor a repository.
 build: ## Build bin/latchkey
 	@[ -x $(BIN)/latchkey ] || echo "First build: compiles the Temporal server, which takes 4 to 8 minutes on two cores. Later builds take seconds."
-	@go build -ldflags "-X latchkey/internal/app.Version=$(VERSION)" -o $(BIN)/latchkey .
+	@go build -buildvcs=false -ldflags "-s -w -X latchkey/internal/app.Version=$(VERSION)" -o $(BIN)/latchkey .
 
 up: setup build ## Run everything with a demo property, and print where
 	@$(BIN)/latchkey up --demo
@@ -36,7 +40,7 @@ demo: setup build ## Play the story of an invitation with a running commentary
 bench: setup build ## Measure unlocks against a baseline in the same run
 	@$(BIN)/latchkey bench
 
-test: setup build lint unit e2e ## Pass every test
+test: setup-test build lint unit e2e ## Pass every test
 	@echo "All tests passed."
 
 lint: $(GOLANGCI) $(WORKFLOWCHECK) ## Run the linters
@@ -47,17 +51,18 @@ lint: $(GOLANGCI) $(WORKFLOWCHECK) ## Run the linters
 # Packages that link the Temporal server are tested without the race detector,
 # because it would compile the server a second time.
 SERVER := go.temporal.io/server/temporal
-unit: ## Test every package; with the race detector where the Temporal server is not linked in
+unit: setup-test ## Test every package; with the race detector where the Temporal server is not linked in
 	@all=$$(go list ./... | grep -v /internal/e2e); plain=(); race=(); \
 	for p in $$all; do \
-	  if go list -deps -test $$p | grep -qx $(SERVER); then plain+=($$p); else race+=($$p); fi; \
+	  needs=$$(go list -deps -test $$p); \
+	  if grep -qx $(SERVER) <<<"$$needs"; then plain+=($$p); else race+=($$p); fi; \
 	done; \
 	echo "Testing $${#race[@]} packages with the race detector (its first build takes minutes)"; \
 	go test -race -timeout 10m "$${race[@]}"; \
 	echo "Testing $${#plain[@]} packages that link the Temporal server"; \
 	go test -timeout 10m "$${plain[@]}"
 
-e2e: build ## Test the real program from outside, killing it on the way
+e2e: setup-test build ## Test the real program from outside, killing it on the way
 	@echo "End to end: the real program, its panels and kill -9 (takes minutes)"
 	@LATCHKEY_BIN=$(BIN)/latchkey go test -timeout 15m ./internal/e2e
 
