@@ -3,7 +3,7 @@ package access
 // EventType names an entry of the event log and of webhooks (E3, E4).
 type EventType string
 
-// The event types that invitations, verification and panels produce.
+// The event types that invitations, reservations, verification and panels produce.
 const (
 	EventInvitationSent     EventType = "invitation.sent"
 	EventInvitationAccepted EventType = "invitation.accepted"
@@ -21,10 +21,33 @@ const (
 	EventEntranceOpened EventType = "entrance.opened"
 	EventEntranceDenied EventType = "entrance.denied"
 
+	EventReservationCreated EventType = "reservation.created"
+	EventReservationEdited  EventType = "reservation.edited"
+	EventReservationRevoked EventType = "reservation.revoked"
+	EventReservationEnded   EventType = "reservation.ended"
+	EventInstructionsResent EventType = "reservation.instructions_resent"
+	EventReturnReminderSent EventType = "reminder.return_key_sent"
+
+	EventKeyPickedUp  EventType = "key.picked_up"
+	EventKeyReturned  EventType = "key.returned"
+	EventKeyLate      EventType = "key.late"
+	EventKeyMissing   EventType = "key.missing"   // out two hours before the next reservation begins (K13)
+	EventKeyCorrected EventType = "key.corrected" // a host has said where a key is (K12)
+
+	EventVisitorIDNeeded    EventType = "visitor_id.needed"
+	EventVisitorIDSubmitted EventType = "visitor_id.submitted"
+	EventVisitorIDViewed    EventType = "visitor_id.viewed"
+	EventVisitorIDConfirmed EventType = "visitor_id.confirmed"
+	EventVisitorIDRejected  EventType = "visitor_id.rejected"
+
+	EventSlotOpened EventType = "slot.opened"
+	EventSlotDenied EventType = "slot.denied"
+
 	EventGrantConfirmed EventType = "grant.confirmed"
 	EventGrantFailing   EventType = "grant.failing"
 	EventPanelEnrolled  EventType = "panel.enrolled"
 	EventPanelGap       EventType = "panel.gap"
+	EventPanelLockout   EventType = "panel.lockout"
 	EventMessageSent    EventType = "message.sent"
 	EventMessageFailed  EventType = "message.failed"
 	EventPolicyChanged  EventType = "policy.changed"

@@ -2,9 +2,20 @@ package access
 
 import "time"
 
-// Grant is what a panel is told about one item: which of its entrances, when, and
-// under which revision (P3). It is applied by (id, revision), newer wins. A
-// tombstone opens nothing and stays.
+// GrantKind says which kind of item a grant is about.
+type GrantKind string
+
+// The kinds of grants. Grants of invitations carry none, because they were there first.
+const (
+	GrantInvitation  GrantKind = ""
+	GrantReservation GrantKind = "reservation"
+)
+
+// Grant is what a panel is told about one item and under which revision (P3): of
+// an invitation, which of its entrances and when; of a reservation, which key may
+// be picked up and when. It is applied by (id, revision), newer wins. A tombstone
+// opens nothing and stays. Booking codes are not in it: they are added, encrypted to
+// the panel, on the way out (P1).
 type Grant struct {
 	ID        string    `json:"id"`
 	Revision  int64     `json:"revision"`
@@ -12,6 +23,10 @@ type Grant struct {
 	Start     time.Time `json:"start,omitzero"`
 	End       time.Time `json:"end,omitzero"`
 	Entrances []string  `json:"entrances,omitempty"`
+
+	Kind     GrantKind `json:"kind,omitempty"`
+	KeyID    string    `json:"key_id,omitempty"`
+	NoPickup Code      `json:"no_pickup,omitempty"` // why the key cannot be picked up, whatever the time; drop-off always can (K8)
 }
 
 // GrantFor is what a panel with the given entrances should hold about an

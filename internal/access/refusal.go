@@ -22,6 +22,16 @@ const (
 	CodeResendCooldown     Code = "resend_cooldown"
 	CodeInvalidWindow      Code = "invalid_window"
 	CodeVerificationUnused Code = "verification_not_required"
+
+	CodeReservationRevoked Code = "reservation_revoked"
+	CodeReservationEnded   Code = "reservation_ended"
+	CodeVisitorIDRequired  Code = "visitor_id_required"
+	CodeVisitorIDUnused    Code = "visitor_id_not_required"
+	CodeVisitorIDMissing   Code = "visitor_id_not_submitted"
+	CodeVisitorIDDecided   Code = "visitor_id_already_confirmed"
+	CodeKeyNotAvailable    Code = "key_not_available"
+	CodeNoReminder         Code = "no_return_reminder"
+	CodeRequestTooLate     Code = "request_expired"
 )
 
 // Refusal is a rule's "no": a stable code and a sentence that tells the caller
