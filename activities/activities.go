@@ -21,7 +21,7 @@ import (
 	"latchkey/internal/access"
 )
 
-// ErrReleased says that the claim behind an invitation was given up before its
+// ErrReleased says that the claim behind an item was given up before its
 // workflow recorded anything (E2).
 var ErrReleased = errors.New("the claim was released")
 
@@ -37,6 +37,12 @@ type Records interface {
 	// ReviewVerification records a lapse that has happened (I10) and returns when to
 	// look again, zero if there is nothing to wait for.
 	ReviewVerification(ctx context.Context, invitationID string, now time.Time) (time.Time, error)
+	// RecordReservation does for a reservation what RecordInvitation does for an
+	// invitation. It returns how many reservations end in the same instant and come
+	// before this one.
+	RecordReservation(ctx context.Context, s access.Reservation, now time.Time) (place int, err error)
+	// ReservationStanding reads where the key of a reservation is (K12).
+	ReservationStanding(ctx context.Context, reservationID string) (access.Standing, error)
 }
 
 // Wakeup says that a transaction has made work for a workflow.
@@ -87,7 +93,22 @@ type Activities struct {
 
 // RecordInvitation makes a change of an invitation durable and visible.
 func (a *Activities) RecordInvitation(ctx context.Context, s access.Invitation) error {
-	err := a.Records.RecordInvitation(ctx, s, a.Clock())
+	return released(a.Records.RecordInvitation(ctx, s, a.Clock()))
+}
+
+// RecordReservation makes a change of a reservation durable and visible.
+func (a *Activities) RecordReservation(ctx context.Context, s access.Reservation) (place int, err error) {
+	place, err = a.Records.RecordReservation(ctx, s, a.Clock())
+	return place, released(err)
+}
+
+// LookAtKey reads where the key of a reservation is (K12).
+func (a *Activities) LookAtKey(ctx context.Context, reservationID string) (access.Standing, error) {
+	return a.Records.ReservationStanding(ctx, reservationID)
+}
+
+// released keeps a given-up claim from being tried again.
+func released(err error) error {
 	if errors.Is(err, ErrReleased) {
 		return temporal.NewNonRetryableApplicationError("the claim was released", ReleasedType, err)
 	}

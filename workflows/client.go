@@ -32,7 +32,12 @@ const answerWithin = 5 * time.Second
 // [*access.Refusal] if a rule says no, [ErrClosed] or [ErrUnavailable].
 //
 // Update ids make a repeated request harmless; an empty one is made up by the SDK.
-type Client struct{ Temporal client.Client }
+type Client struct {
+	Temporal client.Client
+	// Reservation reads what Postgres holds of a reservation, for one whose workflow
+	// is over and to which something more happens.
+	Reservation func(ctx context.Context, id string) (access.Reservation, error)
+}
 
 // CreateInvitation starts the workflow of an invitation that has been claimed in
 // Postgres and waits until it is recorded as sent. Starting one twice is harmless.
@@ -51,17 +56,9 @@ func (c *Client) CreateInvitation(ctx context.Context, s access.Invitation) erro
 	}, Invitation, s)
 	handle, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
-		UpdateOptions: client.UpdateWorkflowOptions{
-			UpdateID:     "create-" + s.ID,
-			UpdateName:   updateCreate,
-			Args:         []any{None{}},
-			WaitForStage: client.WorkflowUpdateStageCompleted,
-		},
+		UpdateOptions:          updateOptions("", "create-"+s.ID, updateCreate, None{}),
 	})
-	if err != nil {
-		return translate(err)
-	}
-	return translate(handle.Get(ctx, nil))
+	return settled(ctx, handle, err)
 }
 
 // AcceptInvitation answers yes for the guest (I4).
@@ -98,13 +95,18 @@ func (c *Client) RequireVerification(ctx context.Context, id, updateID string, q
 func (c *Client) update(ctx context.Context, id, updateID, name string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	handle, err := c.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID:   InvitationWorkflowID(id),
-		UpdateID:     updateID,
-		UpdateName:   name,
-		Args:         []any{arg},
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
+	handle, err := c.Temporal.UpdateWorkflow(ctx, updateOptions(InvitationWorkflowID(id), updateID, name, arg))
+	return settled(ctx, handle, err)
+}
+
+func updateOptions(workflowID, updateID, name string, arg any) client.UpdateWorkflowOptions {
+	return client.UpdateWorkflowOptions{
+		WorkflowID: workflowID, UpdateID: updateID, UpdateName: name, Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	}
+}
+
+// settled waits for the answer of an update.
+func settled(ctx context.Context, handle client.WorkflowUpdateHandle, err error) error {
 	if err != nil {
 		return translate(err)
 	}
@@ -112,8 +114,8 @@ func (c *Client) update(ctx context.Context, id, updateID, name string, arg any)
 }
 
 // Wake tells the workflow with this id that rows have changed that concern it. A
-// panel's or the outbox's workflow is started if it does not run; an item's
-// workflow that has ended needs no telling.
+// panel's or the outbox's workflow is started if it does not run, and so is a
+// reservation's; an invitation that has ended needs no telling.
 func (c *Client) Wake(ctx context.Context, workflowID string) error {
 	options := client.StartWorkflowOptions{ID: workflowID, TaskQueue: TaskQueue}
 	var err error
@@ -123,6 +125,8 @@ func (c *Client) Wake(ctx context.Context, workflowID string) error {
 	} else if workflowID == OutboxWorkflowID {
 		options.StaticSummary = "Send messages"
 		_, err = c.Temporal.SignalWithStartWorkflow(ctx, workflowID, signalWake, None{}, options, Outbox)
+	} else if reservationID, ok := reservationOf(workflowID); ok {
+		err = c.wakeReservation(ctx, reservationID)
 	} else {
 		err = c.Temporal.SignalWorkflow(ctx, workflowID, "", signalWake, None{})
 	}

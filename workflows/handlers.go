@@ -15,25 +15,25 @@ import (
 // loop has recorded the change, so that the caller's answer is durable and visible
 // to the next read. An update that was applied before, in this run or an earlier
 // one, is not applied again; its caller waits all the same.
-func handle[Q any](ctx workflow.Context, r *invitationRun, name string, validate func(workflow.Context, Q) error, apply func(workflow.Context, Q) error) error {
+func handle[Q any](ctx workflow.Context, r *run, name string, validate func(workflow.Context, Q) error, apply func(workflow.Context, Q) error) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, name,
 		func(ctx workflow.Context, request Q) (int64, error) {
 			id := workflow.GetCurrentUpdateInfo(ctx).ID
-			if !r.s.HasHandled(id) {
+			if !r.item.History().HasHandled(id) {
 				if err := apply(ctx, request); err != nil {
 					return 0, refusalToTemporal(err)
 				}
-				r.s.MarkHandled(id)
+				r.item.History().MarkHandled(id)
 			}
 			r.changes++
-			wanted := max(r.s.Revision, 1)
-			if err := workflow.Await(ctx, func() bool { return r.released != nil || r.s.Recorded >= wanted }); err != nil {
+			wanted := max(r.item.History().Revision, 1)
+			if err := workflow.Await(ctx, func() bool { return r.released != nil || r.item.History().Recorded >= wanted }); err != nil {
 				return 0, err
 			}
-			return r.s.Revision, r.released
+			return r.item.History().Revision, r.released
 		},
 		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, request Q) error {
-			if r.s.HasHandled(workflow.GetCurrentUpdateInfo(ctx).ID) {
+			if r.item.History().HasHandled(workflow.GetCurrentUpdateInfo(ctx).ID) {
 				return nil
 			}
 			return refusalToTemporal(validate(ctx, request))
@@ -41,7 +41,7 @@ func handle[Q any](ctx workflow.Context, r *invitationRun, name string, validate
 }
 
 // try makes a validator of a rule by applying it to a copy.
-func try[Q any](s *access.Invitation, rule func(*access.Invitation, time.Time, Q) error) func(workflow.Context, Q) error {
+func try[S, Q any](s *S, rule func(*S, time.Time, Q) error) func(workflow.Context, Q) error {
 	return func(ctx workflow.Context, request Q) error {
 		trial := *s
 		return rule(&trial, workflow.Now(ctx), request)

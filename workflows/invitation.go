@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"latchkey/activities"
@@ -34,8 +33,6 @@ func Invitation(ctx workflow.Context, s access.Invitation) error {
 type invitationRun struct {
 	run
 	s *access.Invitation
-	// released is set once Postgres said that the claim is gone.
-	released error
 }
 
 func newInvitationRun(ctx workflow.Context, s *access.Invitation) *invitationRun {
@@ -44,7 +41,7 @@ func newInvitationRun(ctx workflow.Context, s *access.Invitation) *invitationRun
 		item:  s,
 		wakes: workflow.GetSignalChannel(ctx, signalWake),
 		perform: map[access.Action]func(workflow.Context) error{
-			access.ActionRecord:             r.record,
+			access.ActionRecord:             r.recordInvitation,
 			access.ActionReviewVerification: r.reviewVerification,
 		},
 		woken: r.lookAtVerification,
@@ -54,24 +51,10 @@ func newInvitationRun(ctx workflow.Context, s *access.Invitation) *invitationRun
 	return r
 }
 
-// record writes everything that has changed into Postgres, in one transaction
-// with its events, grants and messages.
-func (r *invitationRun) record(ctx workflow.Context) error {
-	revision := r.s.Revision
-	ctx = recordOptions(ctx, fmt.Sprintf("record revision %d: %s", revision, r.s.State))
-	err := workflow.ExecuteLocalActivity(ctx, records.RecordInvitation, *r.s).Get(ctx, nil)
-	if isReleased(err) {
-		r.released = err
-		r.changes++
-		if awaitErr := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); awaitErr != nil {
-			return awaitErr
-		}
-	}
-	if err != nil {
-		return err
-	}
-	r.s.Confirm(revision)
-	return nil
+func (r *invitationRun) recordInvitation(ctx workflow.Context) error {
+	return r.record(ctx, string(r.s.State), func(ctx workflow.Context) error {
+		return workflow.ExecuteLocalActivity(ctx, records.RecordInvitation, *r.s).Get(ctx, nil)
+	})
 }
 
 // reviewVerification asks Postgres whether the guest's verification has lapsed
@@ -100,23 +83,7 @@ func (r *invitationRun) show(ctx workflow.Context, next access.Deadline) error {
 		text += fmt.Sprintf("\n- %s: %s", d.At.UTC().Format(time.RFC3339), d.What)
 	}
 	workflow.SetCurrentDetails(ctx, text)
-
-	updates := []temporal.SearchAttributeUpdate{}
-	known := workflow.GetTypedSearchAttributes(ctx)
-	if state, _ := known.GetKeyword(searchState); state != string(r.s.State) {
-		updates = append(updates, searchState.ValueSet(string(r.s.State)))
-	}
-	at, ok := known.GetTime(searchDeadline)
-	switch {
-	case !next.At.IsZero() && next.What == access.ActionWait && !at.Equal(next.At):
-		updates = append(updates, searchDeadline.ValueSet(next.At))
-	case ok && (next.At.IsZero() || next.What == access.ActionClose):
-		updates = append(updates, searchDeadline.ValueUnset())
-	}
-	if len(updates) == 0 {
-		return nil
-	}
-	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
+	return showState(ctx, string(r.s.State), next)
 }
 
 // register installs the handlers of everything that can be asked of an
@@ -124,32 +91,32 @@ func (r *invitationRun) show(ctx workflow.Context, next access.Deadline) error {
 func (r *invitationRun) register(ctx workflow.Context) error {
 	s := r.s
 	return errors.Join(
-		handle(ctx, r, updateCreate, always[None],
+		handle(ctx, &r.run, updateCreate, always[None],
 			func(workflow.Context, None) error { return nil }),
-		handle(ctx, r, updateAccept,
+		handle(ctx, &r.run, updateAccept,
 			try(s, func(i *access.Invitation, now time.Time, _ None) error { return i.Accept(now) }),
 			func(ctx workflow.Context, _ None) error { return s.Accept(workflow.Now(ctx)) }),
-		handle(ctx, r, updateDecline,
+		handle(ctx, &r.run, updateDecline,
 			try(s, func(i *access.Invitation, now time.Time, _ None) error { return i.Decline(now) }),
 			func(ctx workflow.Context, _ None) error { return s.Decline(workflow.Now(ctx)) }),
-		handle(ctx, r, updateEdit,
+		handle(ctx, &r.run, updateEdit,
 			try(s, func(i *access.Invitation, now time.Time, e EditRequest) error { return i.Edit(now, e.Edit, e.ActorID) }),
 			func(ctx workflow.Context, e EditRequest) error { return s.Edit(workflow.Now(ctx), e.Edit, e.ActorID) }),
-		handle(ctx, r, updateResend,
+		handle(ctx, &r.run, updateResend,
 			try(s, func(i *access.Invitation, now time.Time, q ResendRequest) error {
 				return i.Resend(now, q.WhenAllowed, q.ActorID)
 			}),
 			func(ctx workflow.Context, q ResendRequest) error {
 				return s.Resend(workflow.Now(ctx), q.WhenAllowed, q.ActorID)
 			}),
-		handle(ctx, r, updateRevoke,
+		handle(ctx, &r.run, updateRevoke,
 			try(s, func(i *access.Invitation, now time.Time, q RevokeRequest) error {
 				return i.Revoke(now, q.ActorID, q.NoteID)
 			}),
 			func(ctx workflow.Context, q RevokeRequest) error {
 				return s.Revoke(workflow.Now(ctx), q.ActorID, q.NoteID)
 			}),
-		handle(ctx, r, updateRequireVerification,
+		handle(ctx, &r.run, updateRequireVerification,
 			try(s, func(i *access.Invitation, now time.Time, q ActorRequest) error {
 				return i.RequireVerification(now, q.ActorID)
 			}),

@@ -63,7 +63,7 @@ func claimed() access.Invitation {
 	policy := access.DefaultPolicy()
 	return access.Invitation{
 		ID: "inv_1", AccountID: "acc_1", PropertyID: "prop_1", InviterID: "mem_1", GuestID: "per_1",
-		State: access.InvitationCreating, Entrances: []string{"ent_1"}, CreatedAt: start, UpdatedAt: start,
+		State: access.InvitationCreating, Entrances: []string{"ent_1"}, CreatedAt: start, Ledger: access.Ledger{UpdatedAt: start},
 		TTL: policy.InvitationTTL, Cooldown: policy.ResendCooldown,
 	}
 }

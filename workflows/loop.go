@@ -12,6 +12,8 @@ import (
 
 // item is the state of a workflow that lives by deadlines.
 type item interface {
+	// History is what the item keeps about its own changes.
+	History() *access.Ledger
 	// Next says the one thing that is due at now, or how long to wait.
 	Next(now time.Time) access.Deadline
 	// Fire carries out a deadline that needs no activity.
@@ -28,6 +30,9 @@ type run struct {
 	show    func(ctx workflow.Context, next access.Deadline) error
 	again   func(ctx workflow.Context) error // continue as new with the whole state
 	changes int                              // counts what handlers did, so that a sleeping loop looks again
+
+	// released is set once Postgres said that the claim is gone.
+	released error
 }
 
 // recordOptions are for activities that read or write a few rows and nothing
@@ -51,8 +56,15 @@ func (r *run) loop(ctx workflow.Context) error {
 			if err := r.show(ctx, next); err != nil {
 				return err
 			}
-			if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
-				return r.startAgain(ctx)
+			if workflow.GetInfo(ctx).GetContinueAsNewSuggested() { // once nobody waits for an answer of this run
+				done, err := r.close(ctx)
+				if err != nil {
+					return err
+				}
+				if done {
+					return r.again(ctx)
+				}
+				continue
 			}
 			if err := r.sleep(ctx, next.At); err != nil {
 				return err
@@ -82,6 +94,7 @@ func (r *run) drain(ctx workflow.Context) {
 	drain(r.wakes)
 	if woken && r.woken != nil {
 		r.woken(ctx)
+		r.changes++ // a run that was about to close has something to do again
 	}
 }
 
@@ -113,10 +126,21 @@ func (r *run) close(ctx workflow.Context) (done bool, err error) {
 	return r.changes == seen, nil
 }
 
-// startAgain continues as new once nobody waits for an answer of this run.
-func (r *run) startAgain(ctx workflow.Context) error {
-	if done, err := r.close(ctx); !done || err != nil {
+// record writes everything that has changed into Postgres, in one transaction
+// with its events, grants and messages, through the activity that write starts.
+func (r *run) record(ctx workflow.Context, state string, write func(ctx workflow.Context) error) error {
+	revision := r.item.History().Revision
+	err := write(recordOptions(ctx, fmt.Sprintf("record revision %d: %s", revision, state)))
+	if isReleased(err) {
+		r.released = err
+		r.changes++
+		if awaitErr := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); awaitErr != nil {
+			return awaitErr
+		}
+	}
+	if err != nil {
 		return err
 	}
-	return r.again(ctx)
+	r.item.History().Confirm(revision)
+	return nil
 }

@@ -20,14 +20,17 @@ const (
 	updateResend              = "resend"
 	updateRevoke              = "revoke"
 	updateRequireVerification = "require_verification"
+	updateSubmitID            = "submit_visitor_id"
+	updateDecideID            = "decide_visitor_id"
 
 	// signalWake tells a workflow that rows have changed that it should look at.
 	signalWake = "wake"
 )
 
 const (
-	invitationPrefix = "invitation/"
-	panelPrefix      = "panel/"
+	invitationPrefix  = "invitation/"
+	reservationPrefix = "reservation/"
+	panelPrefix       = "panel/"
 
 	// OutboxWorkflowID is the one workflow that sends messages.
 	OutboxWorkflowID = "outbox/messages"
@@ -35,6 +38,9 @@ const (
 
 // InvitationWorkflowID is the workflow id of an invitation.
 func InvitationWorkflowID(invitationID string) string { return invitationPrefix + invitationID }
+
+// ReservationWorkflowID is the workflow id of a reservation.
+func ReservationWorkflowID(reservationID string) string { return reservationPrefix + reservationID }
 
 // PanelWorkflowID is the workflow id of a panel's synchronisation.
 func PanelWorkflowID(panelID string) string { return panelPrefix + panelID }
@@ -51,6 +57,10 @@ func WakePause(workflowID string) time.Duration {
 
 func panelOf(workflowID string) (panelID string, ok bool) {
 	return strings.CutPrefix(workflowID, panelPrefix)
+}
+
+func reservationOf(workflowID string) (reservationID string, ok bool) {
+	return strings.CutPrefix(workflowID, reservationPrefix)
 }
 
 // Search attributes by which an operator finds items in the Temporal UI.

@@ -19,6 +19,20 @@ type (
 		ActorID string `json:"actor_id,omitzero"`
 	}
 
+	// EditReservationRequest asks for a change of a reservation (K5).
+	EditReservationRequest struct {
+		access.ReservationEdit
+		ActorID string `json:"actor_id,omitzero"`
+	}
+
+	// DecideIDRequest confirms or rejects a visitor's photo ID; the reason is a row
+	// that NoteID names (K7).
+	DecideIDRequest struct {
+		Confirm bool   `json:"confirm"`
+		ActorID string `json:"actor_id,omitzero"`
+		NoteID  string `json:"note_id,omitzero"`
+	}
+
 	// ResendRequest asks to send the link again, now or as soon as allowed (K11).
 	ResendRequest struct {
 		WhenAllowed bool   `json:"when_allowed"`

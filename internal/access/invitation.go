@@ -48,31 +48,14 @@ type Invitation struct {
 	Cooldown time.Duration `json:"cooldown"` // resend_cooldown of the property at the last look (K11)
 
 	CreatedAt  time.Time `json:"created_at"`
-	UpdatedAt  time.Time `json:"updated_at"`
 	SentAt     time.Time `json:"sent_at,omitzero"`     // the last time the link was sent
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`  // when it expires unanswered (I5)
 	ResendAt   time.Time `json:"resend_at,omitzero"`   // the queued resend, if there is one (K11)
 	RequiredAt time.Time `json:"required_at,omitzero"` // when a manager last asked for verification (I10)
 	LapseAt    time.Time `json:"lapse_at,omitzero"`    // when to look whether verification has lapsed (I10)
 
-	Revision int64    `json:"revision"`          // counts every change
-	Recorded int64    `json:"recorded"`          // the last revision that Postgres confirmed
-	Pending  []Change `json:"pending,omitempty"` // changes that Postgres has yet to confirm
-	Handled  []string `json:"handled,omitempty"` // ids of recent updates, so that none is applied twice
+	Ledger
 }
-
-// Change is one thing that happened to an item: it becomes an event in the log,
-// messages to people and revisions of grants, all in one transaction.
-type Change struct {
-	Revision int64     `json:"revision"`
-	Type     EventType `json:"type"`
-	At       time.Time `json:"at"`                // when it counts from: a deadline's own time, not when it was noticed (T0)
-	ActorID  string    `json:"actor_id,omitzero"` // who did it; empty when the engine did
-	NoteID   string    `json:"note_id,omitzero"`  // the row that holds a person's own words, such as a reason (E7)
-}
-
-// handledKept is how many update ids an invitation remembers.
-const handledKept = 50
 
 // StateAt is the state that holds at an instant, whether or not a timer has yet
 // noticed it (T0).
@@ -257,39 +240,6 @@ func (i *Invitation) RequireVerification(now time.Time, actorID string) error {
 func (i *Invitation) end(s InvitationState, t EventType, at time.Time, actorID, noteID string) {
 	i.State, i.ResendAt, i.LapseAt = s, time.Time{}, time.Time{}
 	i.change(t, at, actorID, noteID)
-}
-
-// change counts a revision and leaves it to be recorded.
-func (i *Invitation) change(t EventType, at time.Time, actorID, noteID string) {
-	i.touch(at)
-	i.Pending = append(i.Pending, Change{Revision: i.Revision, Type: t, At: at, ActorID: actorID, NoteID: noteID})
-}
-
-// touch counts a revision that nobody needs to hear of.
-func (i *Invitation) touch(at time.Time) {
-	i.Revision++
-	i.UpdatedAt = at
-}
-
-// Confirm notes that Postgres holds everything up to revision.
-func (i *Invitation) Confirm(revision int64) {
-	i.Recorded = max(i.Recorded, revision)
-	i.Pending = slices.DeleteFunc(i.Pending, func(c Change) bool { return c.Revision <= i.Recorded })
-	if len(i.Pending) == 0 {
-		i.Pending = nil
-	}
-}
-
-// HasHandled reports whether an update with this id was applied already, in this
-// run of the workflow or one before it.
-func (i *Invitation) HasHandled(updateID string) bool { return slices.Contains(i.Handled, updateID) }
-
-// MarkHandled remembers an update id; the oldest are forgotten.
-func (i *Invitation) MarkHandled(updateID string) {
-	i.Handled = append(i.Handled, updateID)
-	if extra := len(i.Handled) - handledKept; extra > 0 {
-		i.Handled = slices.Delete(i.Handled, 0, extra)
-	}
 }
 
 // earliest is the earlier of two instants, where zero means none.

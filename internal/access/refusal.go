@@ -23,6 +23,8 @@ const (
 	CodeInvalidWindow      Code = "invalid_window"
 	CodeVerificationUnused Code = "verification_not_required"
 
+	CodeInvalidCodeFormat  Code = "invalid_booking_code"
+	CodeWeakCode           Code = "weak_booking_code"
 	CodeReservationRevoked Code = "reservation_revoked"
 	CodeReservationEnded   Code = "reservation_ended"
 	CodeVisitorIDRequired  Code = "visitor_id_required"

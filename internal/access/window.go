@@ -30,3 +30,21 @@ func (w Window) NotYet(at time.Time) bool { return at.Before(w.Start) }
 
 // Over reports whether the window has ended at the given instant.
 func (w Window) Over(at time.Time) bool { return !w.End.IsZero() && !at.Before(w.End) }
+
+// Same reports whether two windows give access at the same instants.
+func (w Window) Same(o Window) bool { return w.Start.Equal(o.Start) && w.End.Equal(o.End) }
+
+// In is the window with its wall-clock ends read in a zone (T1, T4). Ends that
+// were given as instants do not move.
+func (w Window) In(zone *time.Location) (Window, error) {
+	var err error
+	if w.StartWall != "" {
+		if w.Start, _, err = ParseInstant(w.StartWall, zone, StartEdge); err != nil {
+			return w, err
+		}
+	}
+	if w.EndWall != "" {
+		w.End, _, err = ParseInstant(w.EndWall, zone, EndEdge)
+	}
+	return w, err
+}

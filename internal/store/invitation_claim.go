@@ -68,7 +68,7 @@ func (s *Store) ClaimInvitation(ctx context.Context, n NewInvitation, claim *Ide
 			InviterID: inviterID, GuestID: guestID, State: access.InvitationCreating,
 			Window: n.Window, Entrances: n.EntranceIDs,
 			TTL: property.Policy.InvitationTTL, Cooldown: property.Policy.ResendCooldown,
-			CreatedAt: now, UpdatedAt: now,
+			CreatedAt: now, Ledger: access.Ledger{UpdatedAt: now},
 		}
 		if err := s.insertInvitation(ctx, tx, &inv); err != nil {
 			return err
