@@ -48,13 +48,17 @@ func (l *Ledger) touch(at time.Time) {
 	l.UpdatedAt = at
 }
 
-// Confirm notes that Postgres holds everything up to revision.
+// Confirm notes that Postgres holds everything up to revision. A copy of the item
+// keeps its own changes.
 func (l *Ledger) Confirm(revision int64) {
 	l.Recorded = max(l.Recorded, revision)
-	l.Pending = slices.DeleteFunc(l.Pending, func(c Change) bool { return c.Revision <= l.Recorded })
-	if len(l.Pending) == 0 {
-		l.Pending = nil
+	var left []Change
+	for _, c := range l.Pending {
+		if c.Revision > l.Recorded {
+			left = append(left, c)
+		}
 	}
+	l.Pending = left
 }
 
 // HasHandled reports whether an update with this id was applied already, in this

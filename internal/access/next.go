@@ -94,7 +94,7 @@ func (i *Invitation) Fire(d Deadline, now time.Time) {
 		i.end(InvitationExpired, EventInvitationExpired, d.At, "", "")
 	case ActionEnd:
 		i.end(InvitationEnded, EventInvitationEnded, d.At, "", "")
-	case ActionWait, ActionRecord, ActionReviewVerification, ActionClose, ActionStart, ActionLapse:
+	case ActionWait, ActionRecord, ActionReviewVerification, ActionClose, ActionStart, ActionLapse, ActionLook, ActionRemind, ActionLate, ActionCheckKey:
 	}
 }
 

@@ -29,6 +29,12 @@ func PlanReservation(w Window, zone *time.Location, policy Policy, now time.Time
 	return p, err
 }
 
+// Same reports whether two plans come to the same, whenever they were made.
+func (p Plan) Same(o Plan) bool {
+	return p.Window.Same(o.Window) && p.Zone == o.Zone && p.ReminderAt.Equal(o.ReminderAt) && p.ReminderDay == o.ReminderDay &&
+		p.LateAfter == o.LateAfter && p.Cooldown == o.Cooldown
+}
+
 // Kind is the kind of a reservation with this plan: an end makes it one_time (K6).
 func (p Plan) Kind() ReservationKind {
 	if p.Window.End.IsZero() {

@@ -47,7 +47,8 @@ type Reservation struct {
 
 	ReturnReminder bool       `json:"return_reminder,omitzero"` // K6
 	Plan           Plan       `json:"plan"`
-	Document       IDDocument `json:"document"` // the visitor's photo ID (K7)
+	Document       IDDocument `json:"document"`          // the visitor's photo ID (K7)
+	NotesID        string     `json:"notes_id,omitzero"` // the row that holds the access notes (E7)
 
 	CreatedAt time.Time `json:"created_at"`
 	SentAt    time.Time `json:"sent_at,omitzero"`    // the last time the instructions were sent
@@ -157,13 +158,12 @@ func (r *Reservation) skipCheckOfPast(now time.Time) {
 }
 
 // ReservationEdit is a change of a reservation (K5). Nil fields stay as they are.
-// The access notes themselves are in Postgres; Notes says that they have changed.
 type ReservationEdit struct {
 	Plan           *Plan     `json:"plan,omitempty"` // with the new window and what follows from it
 	ReturnReminder *bool     `json:"return_reminder,omitempty"`
 	RequireID      *bool     `json:"require_id,omitempty"`
-	Notes          bool      `json:"notes,omitzero"`
-	Until          time.Time `json:"until,omitzero"` // the claim of the new window holds as long (K14)
+	NotesID        *string   `json:"notes_id,omitempty"` // empty: no notes any more
+	Until          time.Time `json:"until,omitzero"`     // the claim of the new window holds as long (K14)
 }
 
 // Edit applies an edit. An end makes an ongoing reservation a one-time one, and
@@ -176,7 +176,10 @@ func (r *Reservation) Edit(now time.Time, e ReservationEdit, actorID string) err
 	if !e.Until.IsZero() && now.After(e.Until) {
 		return &Refusal{Code: CodeRequestTooLate, Detail: "The change was not made in time. Send it again."}
 	}
-	told := e.Notes
+	told := e.NotesID != nil
+	if told {
+		r.NotesID = *e.NotesID
+	}
 	if e.Plan != nil {
 		if err := e.Plan.Window.Check(); err != nil {
 			return err
@@ -298,8 +301,12 @@ type Standing struct {
 }
 
 // Learn takes in where the key is (K12).
-func (r *Reservation) Learn(s Standing) {
-	r.KeyOut, r.Look = s.KeyOut, false
+func (r *Reservation) Learn(s Standing, now time.Time) {
+	r.Look = false
+	if !r.KeyOut.Equal(s.KeyOut) {
+		r.KeyOut = s.KeyOut
+		r.touch(now)
+	}
 }
 
 // GrantFor is what every SmartBox of the account should hold about the

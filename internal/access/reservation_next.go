@@ -7,16 +7,16 @@ import (
 
 // The actions of a reservation, besides those it shares with invitations.
 const (
-	ActionLook       Action = "look"                // read the rows that others write
-	ActionRemind     Action = "return_key_reminder" // K6
-	ActionLate       Action = "key_late"            // K13
-	ActionCheckKey   Action = "key_missing"         // two hours before the start (K13)
-	missingLead             = 2 * time.Hour
-	lateAgain               = 24 * time.Hour
-	endPause                = 30 * time.Millisecond // between two of many that end in one instant
-	endMost                 = 150 * time.Second
-	reminderPause           = 10 * time.Millisecond
-	reminderMost            = 50 * time.Second
+	ActionLook     Action = "look"                // read the rows that others write
+	ActionRemind   Action = "return_key_reminder" // K6
+	ActionLate     Action = "key_late"            // K13
+	ActionCheckKey Action = "key_missing"         // two hours before the start (K13)
+	missingLead           = 2 * time.Hour
+	lateAgain             = 24 * time.Hour
+	endPause              = 30 * time.Millisecond // between two of many that end in one instant
+	endMost               = 150 * time.Second
+	reminderPause         = 10 * time.Millisecond
+	reminderMost          = 50 * time.Second
 )
 
 // Next says what a reservation has to do at an instant: the one thing that is due,
@@ -125,7 +125,7 @@ func (r *Reservation) Fire(d Deadline, now time.Time) {
 // CheckKey is the look two hours before the start: the host is warned if the key
 // is not in a box (K13).
 func (r *Reservation) CheckKey(s Standing, at, now time.Time) {
-	r.Learn(s)
+	r.Learn(s, now)
 	r.WarnedFor = r.Plan.Window.Start
 	if !s.InBox && s.KeyOut.IsZero() && r.State == ReservationScheduled {
 		r.change(EventKeyMissing, at, "", "")

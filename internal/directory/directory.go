@@ -24,6 +24,8 @@ const (
 	ScopeDirectory   Scope = "directory"
 	ScopeInvitations Scope = "invitations"
 	ScopeUnlock      Scope = "unlock"
+
+	ScopeReservations Scope = "reservations"
 )
 
 // APIKey is a credential of an app. The secret itself is shown once and kept
@@ -140,6 +142,21 @@ type Entrance struct {
 	Directions string
 	Shareable  bool
 	Schedules  []access.Schedule
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	Revision   int64
+}
+
+// Key is a physical key that lives in a slot of a SmartBox. Where it is at the
+// moment is its custody (K12).
+type Key struct {
+	ID         string
+	AccountID  string
+	PropertyID string
+	Name       string
+	PanelID    string
+	Slot       int // from 1
+	Notes      string
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	Revision   int64
