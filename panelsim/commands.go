@@ -85,7 +85,8 @@ func (p *Panel) putGrant(_ context.Context, g panel.Grant) (any, error) {
 	if err := p.take([]panel.Grant{g}); err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(g.EntranceIDs, func(id string) bool { return !p.has(id) }) {
+	unknownKey := p.isBox() && g.KeyID != "" && !p.memory.keysSeen[g.KeyID]
+	if unknownKey || slices.ContainsFunc(g.EntranceIDs, func(id string) bool { return !p.has(id) }) {
 		p.askForAll()
 	}
 	return panel.Ack{GrantID: g.GrantID, Revision: p.memory.grants[g.GrantID].Revision}, nil
@@ -94,7 +95,7 @@ func (p *Panel) putGrant(_ context.Context, g panel.Grant) (any, error) {
 func (p *Panel) status(context.Context, panel.StatusQuery) (any, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return panel.Status{PanelID: p.memory.identity.PanelID, Kind: kindDoor, BootID: p.bootID, At: p.clock(), Grants: len(p.memory.grants)}, nil
+	return panel.Status{PanelID: p.memory.identity.PanelID, Kind: p.kind(), BootID: p.bootID, At: p.clock(), Grants: len(p.memory.grants)}, nil
 }
 
 func (p *Panel) command(_ context.Context, c panel.Command) (any, error) {
@@ -112,6 +113,9 @@ func (p *Panel) obey(c panel.Command, via string) (panel.CommandResult, error) {
 	defer p.mu.Unlock()
 	if known, ok := p.memory.seen[c.CommandID]; ok {
 		return known, nil
+	}
+	if p.isBox() && c.Op == panel.OpOpenSlot {
+		return p.obeySlot(c)
 	}
 	now := p.clock()
 	judged := p.judge(c, now)
@@ -173,6 +177,19 @@ var reasons = map[panel.Result]string{
 	panel.ResultNotShared:     "The entrance is not one of this panel's, or not in the grant.",
 	panel.ResultStaleRevision: "The panel holds a newer revision of the grant, or its end.",
 	panel.ResultOutsideWindow: "It is outside the grant's window on the panel's clock.",
+
+	panel.ResultWrongPanelCode: "The number is not the one that the box shows.",
+	panel.ResultKeyNotHere:     "No slot of the box holds the key.",
+	panel.ResultNoFreeSlot:     "All slots of the box are taken.",
+	panel.ResultPickupDenied:   "The grant gives no pickup.",
+}
+
+// kind is what the panel is, as enrolled. The caller holds mu.
+func (p *Panel) kind() string {
+	if p.isBox() {
+		return kindSmartBox
+	}
+	return kindDoor
 }
 
 // has reports whether an entrance is known to be behind this panel. The caller

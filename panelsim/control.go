@@ -62,6 +62,8 @@ func (p *Panel) routes() http.Handler {
 	mux.Handle("GET /status", fromEngine(p, panel.TypeStatusQuery, panel.TypeStatus, p.status))
 	mux.HandleFunc("GET /sim", p.getSim)
 	mux.HandleFunc("POST /sim/tap", p.postTap)
+	mux.HandleFunc("POST /sim/code", p.postCode)
+	mux.HandleFunc("POST /sim/keys", p.postKeys)
 	mux.HandleFunc("POST /sim/fault", p.postFault)
 	mux.HandleFunc("POST /sim/restart", p.postRestart)
 	mux.HandleFunc("GET /{$}", p.getPage)
@@ -84,6 +86,18 @@ type simState struct {
 	Opened    []Opening     `json:"opened"`
 	Denied    []Denial      `json:"denied"`
 	Unsent    int           `json:"unsent_events"`
+
+	// Of a SmartBox.
+	Number      string     `json:"number,omitempty"`
+	Slots       []simSlot  `json:"slots,omitempty"`
+	LockedUntil *time.Time `json:"locked_until,omitempty"`
+}
+
+// simSlot is a slot and the key in it; null: none.
+type simSlot struct {
+	Slot  int     `json:"slot"`
+	Open  bool    `json:"open"`
+	KeyID *string `json:"key_id"`
 }
 
 type simEntrance struct {
@@ -97,7 +111,7 @@ func (p *Panel) state() simState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := simState{
-		Kind: kindDoor, Online: p.online && f.mode != faultOffline, Clock: p.clock(), BootID: p.bootID, Fault: f.mode, Unsent: len(p.memory.events),
+		Kind: p.kind(), Online: p.online && f.mode != faultOffline, Clock: p.clock(), BootID: p.bootID, Fault: f.mode, Unsent: len(p.memory.events),
 		Entrances: []simEntrance{}, Grants: slices.Collect(maps.Values(p.memory.grants)),
 		Opened: append([]Opening{}, p.memory.opened...), Denied: append([]Denial{}, p.memory.denied...),
 	}
@@ -114,7 +128,31 @@ func (p *Panel) state() simState {
 			s.Entrances = append(s.Entrances, simEntrance{EntranceID: e.EntranceID, Name: e.Name, Open: time.Now().Before(p.openTil[e.EntranceID])})
 		}
 	}
+	if p.isBox() {
+		p.showBox(&s)
+	}
 	return s
+}
+
+// showBox adds what only a SmartBox has. The caller holds mu.
+func (p *Panel) showBox(s *simState) {
+	now := p.clock()
+	p.number = p.number.at(now)
+	s.Number = p.number.now
+	if p.memory.lockout.Locked(now) {
+		s.LockedUntil = &p.memory.lockout.Until
+	}
+	b := p.box()
+	for n, key := range b.Keys {
+		slot := simSlot{Slot: n + 1, Open: b.Open[n]}
+		if key != "" {
+			slot.KeyID = &key
+		}
+		s.Slots = append(s.Slots, slot)
+	}
+	for n := range s.Grants {
+		s.Grants[n].CodeJWE = "" // for its box alone
+	}
 }
 
 func (p *Panel) getSim(w http.ResponseWriter, _ *http.Request) {
@@ -241,7 +279,78 @@ func (p *Panel) restart(wipe bool) error {
 		}
 		p.lost = true
 	}
-	p.bootID, p.seq, p.openTil = rand.Text(), 0, map[string]time.Time{}
+	p.bootID, p.seq, p.openTil, p.openedBy = rand.Text(), 0, map[string]time.Time{}, map[int]string{}
+	if wipe {
+		p.codes = map[string]string{}
+	}
 	p.askForAll()
 	return nil
+}
+
+// postCode is a code typed at the box.
+func (p *Panel) postCode(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Code string        `json:"code"`
+		Op   panel.Purpose `json:"op"`
+	}
+	if !readControl(w, r, &q) {
+		return
+	}
+	if no := p.takesCodes(q.Code, q.Op); no != nil {
+		writeProblem(w, no.status, no.code, no.detail)
+		return
+	}
+	v, err := p.typeCode(q.Code, q.Op)
+	if err != nil {
+		writeProblem(w, http.StatusInternalServerError, "internal", "The panel could not write its state.")
+		return
+	}
+	answer := struct {
+		Result string     `json:"result"`
+		Slot   int        `json:"slot,omitempty"`
+		Reason string     `json:"reason,omitempty"`
+		From   *time.Time `json:"from,omitempty"`
+	}{Result: "opened", Slot: v.Slot, Reason: v.Reason}
+	if v.Slot == 0 {
+		answer.Result = "refused"
+	}
+	if !v.From.IsZero() {
+		answer.From = &v.From
+	}
+	writeJSON(w, "application/json", http.StatusOK, answer)
+}
+
+// takesCodes refuses what nobody can type here.
+func (p *Panel) takesCodes(code string, op panel.Purpose) *refusal {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !p.isBox():
+		return &refusal{http.StatusConflict, "no_keypad", "Only a SmartBox that has enrolled takes codes."}
+	case op != panel.PurposePickup && op != panel.PurposeDropOff:
+		return &refusal{http.StatusUnprocessableEntity, "invalid", "op must be pickup or dropoff."}
+	case code == "" || len(code) > 32:
+		return &refusal{http.StatusUnprocessableEntity, "invalid", "code must have 1 to 32 characters."}
+	}
+	return nil
+}
+
+// postKeys is a person's hand in an open slot.
+func (p *Panel) postKeys(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Slot  int     `json:"slot"`
+		KeyID *string `json:"key_id"`
+	}
+	if !readControl(w, r, &q) {
+		return
+	}
+	key := ""
+	if q.KeyID != nil {
+		key = *q.KeyID
+	}
+	if no := p.moved(q.Slot, key); no != nil {
+		writeProblem(w, no.status, no.code, no.detail)
+		return
+	}
+	p.getSim(w, r)
 }

@@ -22,24 +22,37 @@ type identity struct {
 	CodeHash  []byte            `json:"code_hash,omitempty"` // of the code it enrolled with
 	Entrances []panel.Entrance  `json:"entrances"`
 	TimeZone  string            `json:"time_zone"`
+	Kind      string            `json:"kind,omitempty"` // none: a door
+	Slots     int               `json:"slots,omitempty"`
+	// EncryptionKey is the box's P-256 key, to which booking codes are encrypted.
+	EncryptionKey []byte `json:"encryption_key,omitempty"`
 }
 
-// Opening is a door that opened.
+// Opening is a door or a slot that opened.
 type Opening struct {
 	At         time.Time `json:"at"`
-	EntranceID string    `json:"entrance_id"`
+	EntranceID string    `json:"entrance_id,omitempty"`
+	Slot       int       `json:"slot,omitempty"`
 	GrantID    string    `json:"grant_id"`
 	CommandID  string    `json:"command_id"`
 	Via        string    `json:"via"`
+	Op         string    `json:"op,omitempty"`
 }
 
-// Denial is a command that was not carried out.
+// Denial is a command that was not carried out, or a code that opened nothing.
 type Denial struct {
 	At         time.Time `json:"at"`
-	EntranceID string    `json:"entrance_id"`
+	EntranceID string    `json:"entrance_id,omitempty"`
 	GrantID    string    `json:"grant_id"`
 	CommandID  string    `json:"command_id"`
 	Code       string    `json:"code"`
+	Op         string    `json:"op,omitempty"`
+}
+
+// slotContent is what is in a slot from now on: a key, or nothing.
+type slotContent struct {
+	Slot  int    `json:"slot"`
+	KeyID string `json:"key_id"`
 }
 
 // bootEvent is an event of a boot that may be over.
@@ -63,6 +76,8 @@ type entry struct {
 	Denied   *Denial              `json:"denied,omitempty"`
 	Event    *bootEvent           `json:"event,omitempty"`
 	Acked    *acknowledged        `json:"acked,omitempty"`
+	Slot     *slotContent         `json:"slot,omitempty"`
+	Lockout  *Lockout             `json:"lockout,omitempty"`
 	Wiped    bool                 `json:"wiped,omitempty"`
 }
 
@@ -74,10 +89,13 @@ type memory struct {
 	events   []bootEvent // not acknowledged, in order
 	opened   []Opening
 	denied   []Denial
+	slots    map[int]string  // what is in each slot: a thing of the world, which no wipe changes
+	keysSeen map[string]bool // keys that were ever in it
+	lockout  Lockout
 }
 
 func newMemory() *memory {
-	return &memory{grants: map[string]panel.Grant{}, seen: map[string]panel.CommandResult{}}
+	return &memory{grants: map[string]panel.Grant{}, seen: map[string]panel.CommandResult{}, slots: map[int]string{}, keysSeen: map[string]bool{}}
 }
 
 // shown is how many openings and denials the panel remembers for its page.
@@ -105,6 +123,13 @@ func (m *memory) apply(e entry) {
 	}
 	if e.Denied != nil {
 		m.denied = last(append(m.denied, *e.Denied))
+	}
+	if e.Slot != nil {
+		m.slots[e.Slot.Slot] = e.Slot.KeyID
+		m.keysSeen[e.Slot.KeyID] = true
+	}
+	if e.Lockout != nil {
+		m.lockout = *e.Lockout
 	}
 	if e.Event != nil {
 		m.events = append(m.events, *e.Event)
@@ -208,6 +233,15 @@ func (m *memory) entries() (list []entry) {
 	}
 	for _, d := range m.denied {
 		list = append(list, entry{Denied: &d})
+	}
+	for key := range m.keysSeen { // first, so that what is in the slots now comes last
+		list = append(list, entry{Slot: &slotContent{KeyID: key}})
+	}
+	for slot, key := range m.slots {
+		list = append(list, entry{Slot: &slotContent{Slot: slot, KeyID: key}})
+	}
+	if m.lockout.Times > 0 || len(m.lockout.Wrong) > 0 {
+		list = append(list, entry{Lockout: &m.lockout})
 	}
 	for _, e := range m.events {
 		list = append(list, entry{Event: &e})

@@ -3,13 +3,17 @@ package panelsim
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,7 +49,13 @@ type Panel struct {
 	online  bool
 	unknown bool                 // there may be grants or entrances that only the engine knows
 	lost    bool                 // the engine is to hear that the panel no longer holds what it confirmed
-	openTil map[string]time.Time // by entrance: until when its door stands open
+	openTil map[string]time.Time // by entrance or slot: until when it stands open
+
+	// Of a SmartBox.
+	encryption *ecdsa.PrivateKey // booking codes are encrypted to it
+	codes      map[string]string // by grant, decrypted; in memory only
+	openedBy   map[int]string    // by slot: the grant with which it was opened
+	number     rotating
 }
 
 // New takes the listening address and reads the state file. Run does the rest.
@@ -69,8 +79,15 @@ func New(c Config) (*Panel, error) {
 		config: c, listener: listener, journal: j, memory: m, bootID: rand.Text(), unknown: true, lost: len(m.grants) == 0,
 		http:     &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		enrolled: make(chan struct{}), wake: make(chan struct{}, 1), openTil: map[string]time.Time{},
+		codes: map[string]string{}, openedBy: map[int]string{},
 	}
 	p.guard.Now = p.now
+	if m.identity != nil && len(m.identity.EncryptionKey) > 0 {
+		if p.encryption, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), m.identity.EncryptionKey); err != nil {
+			return nil, errors.Join(fmt.Errorf("the panel's state file is damaged: %w", err), j.close(), listener.Close())
+		}
+		p.learnCodes(slices.Collect(maps.Values(m.grants))...)
+	}
 	return p, nil
 }
 
@@ -150,8 +167,11 @@ func (p *Panel) enrol(ctx context.Context) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			id := &identity{PanelID: answer.PanelID, Key: key.Seed(), EngineKey: engine, CodeHash: panel.HashEnrolmentCode(p.config.EnrolmentCode),
-				Entrances: answer.Entrances, TimeZone: answer.TimeZone}
+				Entrances: answer.Entrances, TimeZone: answer.TimeZone, Kind: answer.Kind, Slots: answer.Slots, EncryptionKey: p.memory.identity.EncryptionKey}
 			if err := p.keep(entry{Identity: id}); err != nil {
+				return err
+			}
+			if err := p.adopt(answer.Keys); err != nil {
 				return err
 			}
 			return p.take(answer.Grants)
@@ -186,7 +206,14 @@ func (p *Panel) ownKey() (ed25519.PrivateKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := p.keep(entry{Identity: &identity{Key: key.Seed()}}); err != nil {
+		if p.encryption, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return nil, err
+		}
+		encryption, err := p.encryption.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		if err := p.keep(entry{Identity: &identity{Key: key.Seed(), EncryptionKey: encryption}}); err != nil {
 			return nil, err
 		}
 	}
@@ -198,7 +225,11 @@ func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.E
 	if address == "" {
 		address = p.URL()
 	}
-	token, id, err := panel.SignEnrolment(key, p.config.EnrolmentCode, address, p.now())
+	var encryption *ecdsa.PublicKey
+	if p.encryption != nil { // an old state file has none: then the panel can only be a door
+		encryption = &p.encryption.PublicKey
+	}
+	token, id, err := panel.SignEnrolment(key, encryption, p.config.EnrolmentCode, address, p.now())
 	if err != nil {
 		return panel.EnrolAnswer{}, nil, err
 	}
@@ -228,5 +259,11 @@ func (p *Panel) take(grants []panel.Grant) error {
 			newer = append(newer, entry{Grant: &g})
 		}
 	}
-	return p.keep(newer...)
+	if err := p.keep(newer...); err != nil {
+		return err
+	}
+	for _, e := range newer {
+		p.learnCodes(*e.Grant)
+	}
+	return nil
 }

@@ -198,24 +198,46 @@ func (p *Panel) syncIfUnknown(ctx context.Context) error {
 	if !unknown {
 		return nil
 	}
-	var answer panel.SyncAnswer
-	err := p.ask(ctx, "/panel/v1/sync", panel.TypeSync, request, panel.TypeSyncAnswer, &answer)
+	err := p.syncAll(ctx, request)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
-		p.unknown = true
-		return err
-	}
-	if p.bootID == request.BootID { // not wiped again meanwhile
+	if err == nil && p.bootID == request.BootID { // not wiped again meanwhile
 		p.lost = false
-	}
-	id := *p.memory.identity
-	id.Entrances, id.TimeZone = answer.Entrances, answer.TimeZone
-	if err = p.keep(entry{Identity: &id}); err == nil {
-		err = p.take(answer.Grants)
 	}
 	p.unknown = p.unknown || err != nil
 	return err
+}
+
+// syncAll asks for one part after the other.
+func (p *Panel) syncAll(ctx context.Context, request panel.SyncRequest) error {
+	for {
+		var answer panel.SyncAnswer
+		if err := p.ask(ctx, "/panel/v1/sync", panel.TypeSync, request, panel.TypeSyncAnswer, &answer); err != nil {
+			return err
+		}
+		if err := p.takeAll(answer); err != nil {
+			return err
+		}
+		if answer.Next == "" {
+			return nil
+		}
+		request.After, request.Lost = answer.Next, false
+	}
+}
+
+// takeAll takes in one part of what the panel should hold.
+func (p *Panel) takeAll(answer panel.SyncAnswer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id := *p.memory.identity
+	id.Entrances, id.TimeZone, id.Kind, id.Slots = answer.Entrances, answer.TimeZone, answer.Kind, answer.Slots
+	if err := p.keep(entry{Identity: &id}); err != nil {
+		return err
+	}
+	if err := p.adopt(answer.Keys); err != nil {
+		return err
+	}
+	return p.take(answer.Grants)
 }
 
 // hold is a phone held to the panel (I9). A tap whose answer is lost is sent again

@@ -1,5 +1,5 @@
-// Package panel is the protocol between the engine and panels: door panels and,
-// later, SmartBoxes. This comment is enough to write a panel in any language; the
+// Package panel is the protocol between the engine and panels: door panels and
+// SmartBoxes. This comment is enough to write a panel in any language; the
 // files in testdata show each message as it travels, signed with two keys whose
 // seeds are 32 bytes of 1 (the engine) and of 2 (the panel). Ed25519 is
 // deterministic: the same payload and key make the same signature.
@@ -32,7 +32,9 @@
 // spaces, it is 26 bytes: 16 random ones, which the engine recognises, and the
 // first 10 of the SHA-256 of the engine's public key. The panel makes a key pair
 // and sends POST /panel/v1/enrol with typ "enrol", signed with the new key: the
-// code, the public key as a JWK, and the address at which the engine reaches it.
+// code, the public key as a JWK, the address at which the engine reaches it, and a
+// P-256 key to which booking codes are encrypted. A panel learns its kind from the
+// answer, so one that can be either sends that key always.
 // The answer ("enrolled") carries the engine's keys; the panel accepts it only if
 // one of them has the fingerprint in the code and made the signature. Sending the
 // same code with the same key again repeats the answer.
@@ -57,11 +59,36 @@
 // gets its first result again, whatever else has changed. op "unlock" names an
 // entrance_id, "open_slot" a slot; the results are those of type [Result].
 //
+// # SmartBoxes
+//
+// A SmartBox has numbered slots, each of which knows which key it holds. Every box
+// of an account holds the grants of all its reservations. kind is "reservation";
+// key_id is the key; code_jwe the booking code: a compact JWE, ECDH-ES and A256GCM,
+// of {"code": …, "grant_id": …}. A box keeps it as it came and decrypts it in memory.
+//
+// A typed code opens for pickup the slot that holds the key, inside the window and
+// only if no_pickup is empty (P2); for drop-off any free slot, whatever the time,
+// revision, window and no_pickup say, until the tombstone (K8). After 5 wrong codes in
+// 15 minutes typed codes are refused for a minute, and twice as long each time that it
+// happens again, up to an hour (P7); commands still work.
+//
+// The command "open_slot" has a purpose, "pickup" or "dropoff", the key_id and the
+// panel_code: the box shows a six-digit number, a new one every minute and after each
+// wrong one, and the number before is good for 15 seconds more (P10). A command for
+// pickup is judged as one for an entrance is; one for drop-off does not depend on
+// revision, window and no_pickup. The result names the slot that opened.
+//
+// Its events are opened and denied with op ("pickup", "dropoff") and via ("code",
+// "command"), key_taken and key_returned with slot, key_id and, as grant_id, whose code
+// or command opened the slot, and lockout with until. The codes of denied are results,
+// and for typed codes wrong_code, not_yet, reservation_ended, reservation_revoked,
+// visitor_id_required, key_not_here and no_free_slot. What was typed is in no event.
+//
 // # Panel to engine
 //
 //	POST /panel/v1/events   events → events_ack    what happened; empty at least every 60 seconds
 //	POST /panel/v1/taps     tap    → tap_answer    a phone was held to the panel
-//	POST /panel/v1/sync     sync   → sync_answer   everything to hold, after a start
+//	POST /panel/v1/sync     sync   → sync_answer   everything to hold, after a start; in parts, see next
 //
 // A boot id is random and new at every start. Events of a boot count up from 1;
 // they are kept until acknowledged, sent in order, and those of an earlier boot

@@ -3,6 +3,7 @@ package panel
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -61,11 +62,16 @@ func codeFingerprint(code string) ([]byte, error) {
 }
 
 // SignEnrolment makes a panel's request to enrol, signed by the key it enrols.
-func SignEnrolment(key ed25519.PrivateKey, code, address string, now time.Time) (token, id string, err error) {
+// encryption is the key that booking codes are to be encrypted to; nil for a panel
+// that takes none.
+func SignEnrolment(key ed25519.PrivateKey, encryption *ecdsa.PublicKey, code, address string, now time.Time) (token, id string, err error) {
 	if _, err := codeFingerprint(code); err != nil {
 		return "", "", err
 	}
 	request := EnrolRequest{EnrolmentCode: code, PublicKey: PublicJWK("", key.Public().(ed25519.PublicKey)), Address: address}
+	if encryption != nil {
+		request.EncryptionKey = &jose.JSONWebKey{Key: encryption, Use: "enc", Algorithm: string(jose.ECDH_ES)}
+	}
 	return Signer{Name: unenrolled, Key: key}.Sign(EngineName, TypeEnrol, "", request, now)
 }
 

@@ -26,7 +26,7 @@ func TestEnrolmentCode(t *testing.T) {
 		}
 	}
 	for _, typed := range []string{"", "hello", code[:len(code)-1], code + "A", strings.Replace(code, code[:1], "1", 1)} {
-		if _, _, err := SignEnrolment(panelKey, typed, "", noon); err == nil {
+		if _, _, err := SignEnrolment(panelKey, nil, typed, "", noon); err == nil {
 			t.Errorf("%q was sent as an enrolment code", typed)
 		}
 	}

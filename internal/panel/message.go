@@ -56,7 +56,7 @@ const EnrolmentCodeTTL = enrolmentCodeTTL
 // older one; a tombstone opens nothing and stays.
 type Grant struct {
 	GrantID     string     `json:"grant_id"`
-	Kind        string     `json:"kind"` // "invitation"
+	Kind        string     `json:"kind"` // "invitation" or "reservation"
 	Revision    int64      `json:"revision"`
 	StartsAt    *time.Time `json:"starts_at,omitempty"` // none: from the beginning
 	EndsAt      *time.Time `json:"ends_at,omitempty"`   // none: until revoked
@@ -65,6 +65,14 @@ type Grant struct {
 	// LeaseUntil is when a panel that is cut off stops admitting by this grant on its
 	// own (P2); none: never. A command signed now does not depend on it.
 	LeaseUntil *time.Time `json:"lease_until,omitempty"`
+
+	// Of a reservation, which every SmartBox of the account holds: KeyID is the key
+	// that may be picked up inside the window, unless NoPickup says why not. CodeJWE is
+	// the booking code, encrypted to the box (see [SealCode]); with it a key can be
+	// returned whatever the time, until the tombstone.
+	KeyID    string `json:"key_id,omitempty"`
+	CodeJWE  string `json:"code_jwe,omitempty"`
+	NoPickup string `json:"no_pickup,omitempty"` // reservation_ended, reservation_revoked or visitor_id_required
 }
 
 // Ack says which revision of a grant the panel holds now.
@@ -82,16 +90,29 @@ const (
 	OpOpenSlot Op = "open_slot" // a slot of a SmartBox
 )
 
+// Purpose is what a slot is opened for.
+type Purpose string
+
+// The purposes of [OpOpenSlot].
+const (
+	PurposePickup  Purpose = "pickup"  // the slot that holds the key
+	PurposeDropOff Purpose = "dropoff" // a free slot
+)
+
 // Command is a momentary command (P4): to be carried out now, once, or never.
 type Command struct {
 	CommandID     string    `json:"command_id"`
 	Op            Op        `json:"op"`
 	EntranceID    string    `json:"entrance_id,omitempty"` // for OpUnlock
-	Slot          int       `json:"slot,omitempty"`        // for OpOpenSlot, from 1
+	Slot          int       `json:"slot,omitempty"`        // for OpOpenSlot, from 1; none: the box finds it
 	GrantID       string    `json:"grant_id"`
 	GrantRevision int64     `json:"grant_revision"`
 	BootID        string    `json:"boot_id"`
 	ExpiresAt     time.Time `json:"expires_at"`
+
+	Purpose   Purpose `json:"purpose,omitempty"`    // for OpOpenSlot
+	KeyID     string  `json:"key_id,omitempty"`     // the key to be picked up or returned
+	PanelCode string  `json:"panel_code,omitempty"` // the number that the box shows (P10)
 }
 
 // Result is what a panel did with a command.
@@ -106,6 +127,11 @@ const (
 	ResultOutsideWindow Result = "outside_window" // by the panel's own clock
 	ResultNotShared     Result = "not_shared"     // no such entrance here, or not in the grant
 	ResultRefused       Result = "refused"        // for a reason of its own
+
+	ResultWrongPanelCode Result = "wrong_panel_code" // not the number that the box shows (P10)
+	ResultKeyNotHere     Result = "key_not_here"     // no slot holds the key
+	ResultNoFreeSlot     Result = "no_free_slot"     // nothing can be returned here now
+	ResultPickupDenied   Result = "pickup_denied"    // by the no_pickup of the grant
 )
 
 // CommandResult answers a command. A repeated command_id gets the first result
@@ -113,6 +139,7 @@ const (
 type CommandResult struct {
 	CommandID string    `json:"command_id"`
 	Result    Result    `json:"result"`
+	Slot      int       `json:"slot,omitempty"`   // that opened, of a SmartBox
 	Reason    string    `json:"reason,omitempty"` // a sentence for the engine's operator, where nothing opened
 	At        time.Time `json:"at"`
 }
@@ -123,7 +150,7 @@ type StatusQuery struct{}
 // Status is how a panel is.
 type Status struct {
 	PanelID string    `json:"panel_id"`
-	Kind    string    `json:"kind"` // "door"
+	Kind    string    `json:"kind"` // "door" or "smartbox"
 	BootID  string    `json:"boot_id"`
 	At      time.Time `json:"at"`     // its own clock
 	Grants  int       `json:"grants"` // how many it holds, tombstones included
@@ -133,11 +160,18 @@ type Status struct {
 type Event struct {
 	Seq        int64     `json:"seq"`
 	At         time.Time `json:"at"`
-	Type       string    `json:"type"` // "opened" or "denied"; others are ignored
+	Type       string    `json:"type"` // opened, denied; of a SmartBox also key_taken, key_returned, lockout; others are ignored
 	EntranceID string    `json:"entrance_id,omitempty"`
 	CommandID  string    `json:"command_id,omitempty"`
 	GrantID    string    `json:"grant_id,omitempty"`
-	Code       string    `json:"code,omitempty"` // of "denied": the [Result]
+	Code       string    `json:"code,omitempty"` // of "denied": the [Result], or why a typed code opened nothing
+
+	// Of a SmartBox. A typed code itself is in no event.
+	Slot  int        `json:"slot,omitempty"`
+	KeyID string     `json:"key_id,omitempty"` // of key_taken and key_returned: what the slot's sensor reads
+	Op    Purpose    `json:"op,omitempty"`
+	Via   string     `json:"via,omitempty"`   // "code" or "command"
+	Until *time.Time `json:"until,omitempty"` // of lockout
 }
 
 // EventBatch reports events of one boot in order. An empty one says "I am here".
@@ -178,6 +212,9 @@ type EnrolRequest struct {
 	EnrolmentCode string          `json:"enrolment_code"` // whole, as it was typed
 	PublicKey     jose.JSONWebKey `json:"public_key"`
 	Address       string          `json:"address,omitempty"` // where the engine reaches the panel
+	// EncryptionKey is a P-256 key as a JWK, to which booking codes are encrypted. A
+	// SmartBox needs one.
+	EncryptionKey *jose.JSONWebKey `json:"encryption_key,omitempty"`
 }
 
 // EnrolAnswer tells a panel who it is and what it should hold.
@@ -187,20 +224,37 @@ type EnrolAnswer struct {
 	Grants     []Grant            `json:"grants"`
 	Entrances  []Entrance         `json:"entrances"`
 	TimeZone   string             `json:"time_zone"`
+	Kind       string             `json:"kind,omitempty"`  // "door" or "smartbox"; none: door
+	Slots      int                `json:"slots,omitempty"` // of a SmartBox
+	Keys       []KeyPlace         `json:"keys,omitempty"`
+}
+
+// KeyPlace says where the engine believes a key to be. The box's own sensors know
+// better.
+type KeyPlace struct {
+	KeyID string `json:"key_id"`
+	Slot  int    `json:"slot"`
 }
 
 // SyncRequest asks for everything anew. With Lost the panel says that it no longer
-// holds what it once confirmed.
+// holds what it once confirmed. After is the next of the answer before; none: from
+// the beginning.
 type SyncRequest struct {
 	BootID string `json:"boot_id"`
 	Lost   bool   `json:"lost"`
+	After  string `json:"after,omitempty"`
 }
 
-// SyncAnswer is everything a panel should hold.
+// SyncAnswer is everything a panel should hold, in parts: while Next is there, the
+// panel asks on. A grant that is in no part is not one the engine knows.
 type SyncAnswer struct {
 	Grants    []Grant    `json:"grants"`
 	Entrances []Entrance `json:"entrances"`
 	TimeZone  string     `json:"time_zone"`
+	Kind      string     `json:"kind,omitempty"`
+	Slots     int        `json:"slots,omitempty"`
+	Keys      []KeyPlace `json:"keys,omitempty"`
+	Next      string     `json:"next,omitempty"`
 }
 
 // Engine is the engine's identity.
