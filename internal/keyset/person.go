@@ -10,6 +10,7 @@ import (
 type PersonCipher struct {
 	cipher   *subtle.AESGCM
 	personID string
+	key      []byte
 }
 
 // NewDataKey makes the data key of a person, wrapped by the keyset. The wrapped
@@ -32,7 +33,7 @@ func (k *Keyset) PersonCipher(personID string, wrapped []byte) (*PersonCipher, e
 	if err != nil {
 		return nil, err
 	}
-	return &PersonCipher{cipher: cipher, personID: personID}, nil
+	return &PersonCipher{cipher: cipher, personID: personID, key: key}, nil
 }
 
 // Seal encrypts a field. The ciphertext opens only as the same field of the same

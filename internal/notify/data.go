@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -32,6 +31,22 @@ type Data struct {
 	Reason        string    // a person's own words, if any: invitation_revoked, verification_required
 	Code          string    // sign_in_code
 	CodeMinutes   int       // sign_in_code: how long it works
+
+	// Of a reservation.
+	HostName        string
+	VisitorName     string
+	KeyName         string
+	BookingCode     string
+	BookingURL      string    // absolute http or https URL
+	AccessNotes     string    // the host's own words
+	VisitorIDNeeded bool      // a photo ID must be confirmed before pickup (K7)
+	LateSince       time.Time // key_late, key_late_host: when access ended
+	NextStart       time.Time // key_missing: when the next reservation begins
+	HolderName      string    // key_missing: who had the key last, if that is known
+
+	// Of a SmartBox that takes no codes (P7).
+	PanelName   string
+	LockedUntil time.Time
 }
 
 // The most characters of a name, an address, a reason and a subject that a message
@@ -40,6 +55,7 @@ const (
 	maxEmail   = 254
 	maxName    = 100
 	maxReason  = 500
+	maxNotes   = 2000
 	maxSubject = 150
 )
 
@@ -54,6 +70,10 @@ func (d Data) clean() Data {
 	d.PropertyName = plain(d.PropertyName, maxName)
 	d.EntranceName = plain(d.EntranceName, maxName)
 	d.Reason = plain(d.Reason, maxReason)
+	for _, name := range []*string{&d.HostName, &d.VisitorName, &d.KeyName, &d.HolderName, &d.PanelName} {
+		*name = plain(*name, maxName)
+	}
+	d.AccessNotes = plain(d.AccessNotes, maxNotes)
 	names := make([]string, 0, len(d.EntranceNames))
 	for _, name := range d.EntranceNames {
 		names = append(names, plain(name, maxName))
@@ -86,7 +106,7 @@ func (d Data) check(t Template) error {
 		return first(missing("Code", d.Code == ""), missing("CodeMinutes", d.CodeMinutes <= 0))
 	case access.TemplateInvitation:
 		return first(missing("InviterName", d.InviterName == ""), missing("EntranceNames", len(d.EntranceNames) == 0),
-			missing("GuestEmail", d.GuestEmail == ""), missing("ExpiresAt", d.ExpiresAt.IsZero()), checkURL(d.AcceptURL))
+			missing("GuestEmail", d.GuestEmail == ""), missing("ExpiresAt", d.ExpiresAt.IsZero()), checkURL("AcceptURL", d.AcceptURL))
 	case access.TemplateInvitationAccepted, access.TemplateInvitationDeclined:
 		return missing("GuestName", d.Guest() == "")
 	case access.TemplateInvitationExpired:
@@ -95,6 +115,14 @@ func (d Data) check(t Template) error {
 		return first(missing("GuestName", d.Guest() == ""), missing("EntranceName", d.EntranceName == ""),
 			missing("OpenedAt", d.OpenedAt.IsZero()))
 	case access.TemplateInvitationRevoked, access.TemplateVerificationRequired:
+	case access.TemplatePanelLockout:
+		return first(missing("PanelName", d.PanelName == ""), missing("LockedUntil", d.LockedUntil.IsZero()))
+	case access.TemplateKeyLateHost, access.TemplateKeyMissing, access.TemplateVisitorIDSubmitted:
+		return first(missing("KeyName", d.KeyName == ""), missing("VisitorName", d.VisitorName == ""))
+	case access.TemplateAccessInstructions, access.TemplateAccessChanged, access.TemplateAccessRevoked, access.TemplateReturnKeyReminder,
+		access.TemplateKeyLate, access.TemplateVisitorIDNeeded, access.TemplateVisitorIDConfirmed, access.TemplateVisitorIDRejected:
+		return first(missing("KeyName", d.KeyName == ""), missing("HostName", d.HostName == ""), missing("BookingCode", d.BookingCode == ""),
+			checkURL("BookingURL", d.BookingURL))
 	}
 	return nil
 }
@@ -109,10 +137,10 @@ func first(errs ...error) error {
 }
 
 // checkURL names the field but not the link, which holds a secret.
-func checkURL(link string) error {
+func checkURL(field, link string) error {
 	u, err := url.Parse(link)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return errors.New("render invitation: Data.AcceptURL is not an absolute http or https URL")
+		return fmt.Errorf("render: Data.%s is not an absolute http or https URL", field)
 	}
 	return nil
 }

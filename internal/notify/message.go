@@ -22,6 +22,33 @@ func Templates() []Template {
 		access.TemplateEntranceUnlocked,
 		access.TemplateVerificationRequired,
 		access.TemplateSignInCode,
+		access.TemplateAccessInstructions,
+		access.TemplateAccessChanged,
+		access.TemplateAccessRevoked,
+		access.TemplateReturnKeyReminder,
+		access.TemplateKeyLate,
+		access.TemplateKeyLateHost,
+		access.TemplateKeyMissing,
+		access.TemplateVisitorIDNeeded,
+		access.TemplateVisitorIDSubmitted,
+		access.TemplateVisitorIDConfirmed,
+		access.TemplateVisitorIDRejected,
+		access.TemplatePanelLockout,
+	}
+}
+
+// Texted lists the templates that can go by SMS: those for visitors, who may have a
+// number and no address (K1, K3).
+func Texted() []Template {
+	return []Template{
+		access.TemplateAccessInstructions,
+		access.TemplateAccessChanged,
+		access.TemplateAccessRevoked,
+		access.TemplateReturnKeyReminder,
+		access.TemplateKeyLate,
+		access.TemplateVisitorIDNeeded,
+		access.TemplateVisitorIDConfirmed,
+		access.TemplateVisitorIDRejected,
 	}
 }
 

@@ -29,15 +29,18 @@ var layout = template.Must(template.New("mail").Parse(mailHTML))
 
 var catalog = sync.OnceValues(func() (*wording.Catalog, error) { return wording.Load(locales) })
 
-// Render writes the message that template t is, in the language that suits the
+// Render writes the message that template t is for a channel, in the language that suits the
 // reader's locale best, English if none does. Instants are shown in zone, the
 // property's, always with the zone's name. ID, To and At are left to the caller.
 //
-// It fails if the template is unknown, zone is nil, a fact it cannot do without is
+// It fails if the template is unknown or does not go by that channel, zone is nil, a fact it cannot do without is
 // missing or a phrase has no translation; never because of what a name contains.
-func Render(t Template, locale string, zone *time.Location, d Data) (Message, error) {
+func Render(channel Channel, t Template, locale string, zone *time.Location, d Data) (Message, error) {
 	if !slices.Contains(Templates(), t) {
 		return Message{}, fmt.Errorf("render: there is no template %q", t)
+	}
+	if channel != ChannelEmail && (channel != ChannelSMS || !slices.Contains(Texted(), t)) {
+		return Message{}, fmt.Errorf("render: %s does not go by %q", t, channel)
 	}
 	if zone == nil {
 		return Message{}, errors.New("render: the property's time zone is missing")
@@ -51,6 +54,10 @@ func Render(t Template, locale string, zone *time.Location, d Data) (Message, er
 		return Message{}, fmt.Errorf("render %s: %w", t, err)
 	}
 	w := writer{Voice: messages.In(locale), zone: zone, data: d}
+	if channel == ChannelSMS {
+		m := Message{Channel: channel, Template: t, Locale: w.Language(), Text: w.sms(t), Links: []string{d.BookingURL}}
+		return m, w.Err()
+	}
 	c := w.compose(t)
 	if err := w.Err(); err != nil {
 		return Message{}, fmt.Errorf("render %s: %w", t, err)

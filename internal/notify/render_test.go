@@ -28,6 +28,8 @@ var languages = []string{"en", "ja"}
 
 const link = "https://door.example/i/4fJ2mQ-x_9?a=1&b=2"
 
+const bookingLink = "https://door.example/r/9aZ-3k_7Qp"
+
 func tokyo(t *testing.T) *time.Location {
 	t.Helper()
 	zone, err := time.LoadLocation("Asia/Tokyo")
@@ -42,23 +44,28 @@ func facts(locale string) notify.Data {
 	d := notify.Data{
 		InviterName: "Ben O’Hara", GuestName: "Ana Lima", GuestEmail: "ana@example.com",
 		PropertyName: "Harbour House", EntranceNames: []string{"Main door", "Bicycle room"}, EntranceName: "Main door",
-		Reason: "The dates have changed",
+		Reason: "The dates have changed", HostName: "Hugo Reis", VisitorName: "Vera Lopes", KeyName: "Flat 3", HolderName: "Max Braun",
+		PanelName: "Kiosk SmartBox", AccessNotes: "Ring at the kiosk if the screen is dark.",
 	}
 	if locale == "ja" {
 		d.InviterName, d.GuestName, d.PropertyName = "佐藤 花子", "田中 太郎", "港レジデンス"
 		d.EntranceNames, d.EntranceName, d.Reason = []string{"正面玄関", "駐輪場"}, "正面玄関", "日程が変更になりました"
+		d.HostName, d.VisitorName, d.KeyName, d.HolderName = "佐藤 花子", "田中 太郎", "3号室", "鈴木 一郎"
+		d.PanelName, d.AccessNotes = "売店のSmartBox", "画面が暗い場合は売店に声をかけてください。"
 	}
 	d.StartsAt = time.Date(2026, 12, 1, 6, 0, 0, 0, time.UTC)
 	d.EndsAt = time.Date(2026, 12, 3, 2, 0, 0, 0, time.UTC)
 	d.ExpiresAt = time.Date(2026, 11, 30, 15, 30, 0, 0, time.UTC)
 	d.OpenedAt = time.Date(2026, 12, 1, 6, 4, 0, 0, time.UTC)
+	d.LateSince, d.NextStart, d.LockedUntil = d.EndsAt, d.StartsAt, d.OpenedAt
+	d.BookingCode, d.BookingURL = "40718263", bookingLink
 	d.AcceptURL, d.Code, d.CodeMinutes = link, "204815", 10
 	return d
 }
 
 func render(t *testing.T, template notify.Template, locale string, d notify.Data) notify.Message {
 	t.Helper()
-	m, err := notify.Render(template, locale, tokyo(t), d)
+	m, err := notify.Render(notify.ChannelEmail, template, locale, tokyo(t), d)
 	if err != nil {
 		t.Fatalf("Render(%s, %s): %v", template, locale, err)
 	}
@@ -77,6 +84,51 @@ func TestGolden(t *testing.T) {
 				golden(t, string(template)+"."+locale+".html", m.HTML)
 			})
 		}
+	}
+}
+
+// What goes by SMS, as people get it, and what a host copies (K3, K9).
+func TestGoldenTexts(t *testing.T) {
+	for _, locale := range languages {
+		for _, template := range notify.Texted() {
+			m, err := notify.Render(notify.ChannelSMS, template, locale, tokyo(t), facts(locale))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Subject != "" || m.HTML != "" || strings.Contains(m.Text, "\n") {
+				t.Errorf("%s.%s is more than a text: %+v", template, locale, m)
+			}
+			golden(t, string(template)+"."+locale+".sms.txt", m.Text+"\n")
+		}
+		d := facts(locale)
+		text, err := notify.Details(locale, tokyo(t), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "details."+locale+".txt", text)
+		d.EndsAt = time.Time{}
+		if text, err = notify.Details(locale, tokyo(t), d); err != nil || strings.Contains(text, "2026-") {
+			t.Errorf("ongoing: %q, %v", text, err)
+		}
+	}
+	if _, err := notify.Render(notify.ChannelSMS, access.TemplateInvitation, "en", tokyo(t), facts("en")); err == nil {
+		t.Error("an invitation went by SMS")
+	}
+}
+
+// K3: code, URL, window and notes are in the instructions, and how a key is returned.
+func TestInstructionsSayEverything(t *testing.T) {
+	d := facts("en")
+	d.VisitorIDNeeded = true
+	m := render(t, access.TemplateAccessInstructions, "en", d)
+	for _, want := range []string{d.BookingCode, bookingLink, d.KeyName, d.PropertyName, d.AccessNotes, "Tue 1 December 2026, 15:00 (JST)", "Thu 3 December 2026, 11:00 (JST)", "photo ID", "also after the end"} {
+		if !strings.Contains(m.Text, want) {
+			t.Errorf("the instructions do not say %q", want)
+		}
+	}
+	d.EndsAt = time.Time{}
+	if m = render(t, access.TemplateAccessInstructions, "en", d); !strings.Contains(m.Text, "no end date") {
+		t.Error("ongoing access does not say that it has no end")
 	}
 }
 
@@ -256,7 +308,7 @@ func TestRenderRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := facts("en")
 			c.change(&d)
-			m, err := notify.Render(c.template, "en", tokyo(t), d)
+			m, err := notify.Render(notify.ChannelEmail, c.template, "en", tokyo(t), d)
 			if err == nil {
 				t.Fatalf("rendered %q", m.Subject)
 			}
@@ -265,7 +317,7 @@ func TestRenderRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := notify.Render(access.TemplateSignInCode, "en", nil, facts("en")); err == nil {
+	if _, err := notify.Render(notify.ChannelEmail, access.TemplateSignInCode, "en", nil, facts("en")); err == nil {
 		t.Error("rendered without a zone")
 	}
 }
