@@ -22,30 +22,86 @@ func desireGrants(ctx context.Context, tx pgx.Tx, inv *access.Invitation, now ti
 	if err != nil {
 		return err
 	}
+	batch := &pgx.Batch{}
 	for _, panelID := range slices.Sorted(maps.Keys(panels)) { // in one order, so that two items do not wait for each other
 		p := panels[panelID]
 		grant := inv.GrantFor(p.entrances)
-		if p.known == nil && grant.Tombstone || p.known != nil && sameAccess(*p.known, grant) {
+		if p.known == nil && grant.Tombstone {
 			continue
 		}
-		document, err := json.Marshal(grant)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO grants (panel_id, grant_id, account_id, desired_revision, desired, narrowing, pending_since)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (panel_id, grant_id) DO UPDATE SET desired_revision = excluded.desired_revision, desired = excluded.desired,
-				narrowing = excluded.narrowing, attempts = 0, last_error = '',
-				pending_since = CASE WHEN grants.confirmed_revision < grants.desired_revision THEN grants.pending_since ELSE excluded.pending_since END
-			WHERE grants.desired_revision < excluded.desired_revision`,
-			panelID, inv.ID, inv.AccountID, grant.Revision, document, narrows(p.known, grant), now)
-		if err != nil {
-			return err
-		}
-		if err := wake(ctx, tx, panelWorkflow+panelID, now); err != nil {
+		if err := queueDesire(batch, panelID, inv.AccountID, p.known, grant, now); err != nil {
 			return err
 		}
 	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// desireAtBoxes brings what every SmartBox of the account should hold about a
+// reservation in line with it (P3).
+func desireAtBoxes(ctx context.Context, tx pgx.Tx, accountID string, grant access.Grant, now time.Time) error {
+	rows, err := tx.Query(ctx, `SELECT p.id, g.desired FROM panels p LEFT JOIN grants g ON g.panel_id = p.id AND g.grant_id = $1
+		WHERE p.account_id = $2 AND p.kind = 'smartbox' ORDER BY p.id`, grant.ID, accountID)
+	if err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	var id string
+	var document []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &document}, func() error {
+		var known *access.Grant
+		if document != nil {
+			known = new(access.Grant)
+			if err := json.Unmarshal(document, known); err != nil {
+				return err
+			}
+		}
+		return queueDesire(batch, id, accountID, known, grant, now)
+	})
+	if err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// desireAtNewBox tells a SmartBox that has just enrolled of every reservation of
+// its account, since keys can be returned at it (P3).
+func desireAtNewBox(ctx context.Context, tx pgx.Tx, accountID, panelID string, now time.Time) error {
+	rows, err := tx.Query(ctx, `SELECT r.facts FROM reservations r JOIN panels p ON p.id = $2 AND p.kind = 'smartbox'
+		WHERE r.account_id = $1 AND r.state <> 'creating' AND r.retired_at IS NULL
+			AND NOT EXISTS (SELECT FROM grants g WHERE g.panel_id = p.id AND g.grant_id = r.id)`, accountID, panelID)
+	if err != nil {
+		return err
+	}
+	live, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r access.Reservation, err error) { return r, scanJSON(row, &r) })
+	if err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	for _, r := range live {
+		if err := queueDesire(batch, panelID, accountID, nil, r.GrantFor(), now); err != nil {
+			return err
+		}
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// queueDesire notes what a panel should hold, unless it is what it knows.
+func queueDesire(batch *pgx.Batch, panelID, accountID string, known *access.Grant, grant access.Grant, now time.Time) error {
+	if known != nil && sameAccess(*known, grant) {
+		return nil
+	}
+	document, err := json.Marshal(grant)
+	if err != nil {
+		return err
+	}
+	batch.Queue(`INSERT INTO grants (panel_id, grant_id, account_id, desired_revision, desired, narrowing, pending_since)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (panel_id, grant_id) DO UPDATE SET desired_revision = excluded.desired_revision, desired = excluded.desired,
+			narrowing = excluded.narrowing, attempts = 0, last_error = '',
+			pending_since = CASE WHEN grants.confirmed_revision < grants.desired_revision THEN grants.pending_since ELSE excluded.pending_since END
+		WHERE grants.desired_revision < excluded.desired_revision`,
+		panelID, grant.ID, accountID, grant.Revision, document, narrows(known, grant), now)
+	queueWake(batch, panelWorkflow+panelID, now)
 	return nil
 }
 
@@ -85,7 +141,8 @@ func panelsOf(ctx context.Context, tx pgx.Tx, inv *access.Invitation) (map[strin
 }
 
 func sameAccess(a, b access.Grant) bool {
-	return a.Tombstone == b.Tombstone && a.Start.Equal(b.Start) && a.End.Equal(b.End) && slices.Equal(a.Entrances, b.Entrances)
+	return a.Tombstone == b.Tombstone && a.Start.Equal(b.Start) && a.End.Equal(b.End) && slices.Equal(a.Entrances, b.Entrances) &&
+		a.KeyID == b.KeyID && a.NoPickup == b.NoPickup
 }
 
 // narrows reports whether a new grant gives less than the one before it in any
@@ -96,7 +153,9 @@ func narrows(known *access.Grant, grant access.Grant) bool {
 	}
 	lostEntrance := slices.ContainsFunc(known.Entrances, func(id string) bool { return !slices.Contains(grant.Entrances, id) })
 	endsSooner := !grant.End.IsZero() && (known.End.IsZero() || grant.End.Before(known.End))
-	return grant.Tombstone || lostEntrance || endsSooner || grant.Start.After(known.Start)
+	// A box that is told of an end it holds already admits nobody either way.
+	lostPickup := grant.NoPickup != "" && known.NoPickup == "" && grant.NoPickup != access.CodeReservationEnded
+	return grant.Tombstone || lostEntrance || endsSooner || lostPickup || grant.Start.After(known.Start)
 }
 
 // PendingGrants implements [activities.Grants].

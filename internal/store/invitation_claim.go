@@ -54,7 +54,7 @@ func (s *Store) ClaimInvitation(ctx context.Context, n NewInvitation, claim *Ide
 		if inviterID == "" {
 			inviterID, err = s.EnsureMember(ctx, tx, n.AccountID, n.Inviter.Name, n.Inviter.Email, n.PropertyID, now)
 		} else {
-			err = inviterAt(ctx, tx, n.AccountID, inviterID, n.PropertyID)
+			err = memberAt(ctx, tx, n.AccountID, inviterID, n.PropertyID, "body.inviter_id")
 		}
 		if err != nil {
 			return err
@@ -133,14 +133,15 @@ func entrancesShareable(ctx context.Context, tx pgx.Tx, accountID, propertyID st
 	return nil
 }
 
-func inviterAt(ctx context.Context, tx pgx.Tx, accountID, memberID, propertyID string) error {
+// memberAt refuses a member who has no role at a property.
+func memberAt(ctx context.Context, tx pgx.Tx, accountID, memberID, propertyID, field string) error {
 	var properties []string
 	err := tx.QueryRow(ctx, `SELECT property_ids FROM members WHERE account_id = $1 AND id = $2`, accountID, memberID).Scan(&properties)
 	if isNoRows(err) {
 		return directory.NotFound("member", memberID)
 	}
 	if err == nil && !slices.Contains(properties, propertyID) {
-		return directory.Invalid("body.inviter_id", "This member has no role at the property. Add the property to the member first.")
+		return directory.Invalid(field, "This member has no role at the property. Add the property to the member first.")
 	}
 	return err
 }
@@ -162,17 +163,23 @@ func (s *Store) ensureGuest(ctx context.Context, tx pgx.Tx, accountID string, gu
 	if err != nil {
 		return "", err
 	}
+	return s.sameOrNewPerson(ctx, tx, accountID, ids, guest, now)
+}
+
+// sameOrNewPerson is the first of the known people who is the same in all that is
+// known of them, or a new one.
+func (s *Store) sameOrNewPerson(ctx context.Context, tx pgx.Tx, accountID string, ids []string, p directory.Person, now time.Time) (string, error) {
 	for _, id := range ids {
 		known, err := s.person(ctx, tx, id)
 		if err != nil {
 			return "", err
 		}
-		if known.Name == guest.Name && known.Locale == guest.Locale && known.Email == guest.Email {
+		if known.Name == p.Name && known.Locale == p.Locale && known.Email == p.Email && known.Mobile == p.Mobile {
 			return id, nil
 		}
 	}
-	guest.CreatedAt = now
-	return s.insertPerson(ctx, tx, accountID, guest)
+	p.CreatedAt = now
+	return s.insertPerson(ctx, tx, accountID, p)
 }
 
 func (s *Store) insertInvitation(ctx context.Context, tx pgx.Tx, inv *access.Invitation) error {
@@ -242,15 +249,20 @@ func (s *Store) StaleClaims(ctx context.Context, before time.Time, limit int) ([
 // encrypted under the key of the person they are about (E7).
 func (s *Store) AddNote(ctx context.Context, accountID, personID, text string, now time.Time) (noteID string, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		sealed, err := s.sealFor(ctx, tx, personID, "note", text)
-		if err != nil {
-			return err
-		}
-		noteID = newID("note")
-		_, err = tx.Exec(ctx, `INSERT INTO notes (id, account_id, person_id, body, created_at) VALUES ($1, $2, $3, $4, $5)`,
-			noteID, accountID, personID, sealed, instant(now))
+		noteID, err = s.addNote(ctx, tx, accountID, personID, text, now)
 		return err
 	})
+	return noteID, err
+}
+
+func (s *Store) addNote(ctx context.Context, tx pgx.Tx, accountID, personID, text string, now time.Time) (noteID string, err error) {
+	sealed, err := s.sealFor(ctx, tx, personID, "note", text)
+	if err != nil {
+		return "", err
+	}
+	noteID = newID("note")
+	_, err = tx.Exec(ctx, `INSERT INTO notes (id, account_id, person_id, body, created_at) VALUES ($1, $2, $3, $4, $5)`,
+		noteID, accountID, personID, sealed, instant(now))
 	return noteID, err
 }
 

@@ -208,7 +208,11 @@ func (s *Store) addEntrances(ctx context.Context, list []Invitation) error {
 			return err
 		}
 		inv := byID[itemID]
-		e.Sync = p.sync(panelName, inv)
+		what := "access not confirmed"
+		if inv.Invitation.State.Final() {
+			what = "end of access not confirmed; the door opens only on the engine's command, which is refused already"
+		}
+		e.Sync = p.sync(panelName, what, inv.Invitation.State.Final())
 		inv.Entrances = append(inv.Entrances, e)
 	}
 	return rows.Err()
@@ -224,16 +228,13 @@ type panelStanding struct {
 	since              *time.Time
 }
 
-// sync says in words how a panel stands: which is pending, since when, and why (P5).
-func (p *panelStanding) sync(panel string, inv *Invitation) Sync {
-	what := "access not confirmed"
-	if inv.Invitation.State.Final() {
-		what = "end of access not confirmed; the door opens only on the engine's command, which is refused already"
-	}
+// sync says in words how a panel stands with an item: which is pending, since
+// when, and why (P5). What is what the panel has yet to confirm.
+func (p *panelStanding) sync(panel, what string, over bool) Sync {
 	switch {
 	case !p.enrolled:
 		return Sync{SyncPending, panel + " has not enrolled yet."}
-	case p.desired == nil && inv.Invitation.State.Final():
+	case p.desired == nil && over:
 		return Sync{SyncConfirmed, ""}
 	case p.desired == nil:
 		return Sync{SyncPending, "The panel is told when the guest accepts."}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,9 +17,10 @@ import (
 // Ids of workflows that are woken; package workflows, which the store does not
 // know, names them alike, and a test holds the two together.
 const (
-	outboxWorkflowID   = "outbox/messages"
-	panelWorkflow      = "panel/"
-	invitationWorkflow = "invitation/"
+	outboxWorkflowID    = "outbox/messages"
+	panelWorkflow       = "panel/"
+	invitationWorkflow  = "invitation/"
+	reservationWorkflow = "reservation/"
 )
 
 // RecordInvitation implements [activities.Records].
@@ -34,7 +34,6 @@ func (s *Store) RecordInvitation(ctx context.Context, inv access.Invitation, now
 		if err != nil || known.Revision >= inv.Revision {
 			return err
 		}
-		changes := slices.DeleteFunc(slices.Clone(inv.Pending), func(c access.Change) bool { return c.Revision <= known.Revision })
 		stored := inv
 		stored.Confirm(inv.Revision)
 		if err := s.updateInvitation(ctx, tx, &known, &stored, now); err != nil {
@@ -46,7 +45,7 @@ func (s *Store) RecordInvitation(ctx context.Context, inv access.Invitation, now
 		if err := s.voidLink(ctx, tx, &known, &stored); err != nil {
 			return err
 		}
-		return recordChanges(ctx, tx, &stored, changes, now)
+		return recordChanges(ctx, tx, item{inv.ID, inv.AccountID, inv.PropertyID}, inv.Pending, known.Revision, now)
 	})
 }
 
@@ -67,8 +66,7 @@ func (s *Store) updateInvitation(ctx context.Context, tx pgx.Tx, known, inv *acc
 	batch.Queue(`UPDATE invitations SET state = $2, revision = $3, facts = $4, guest_id = $5, expires_at = $6, ends_at = $7, updated_at = $8,
 			guest_index = (SELECT email_index FROM people WHERE id = $5) WHERE id = $1`,
 		inv.ID, inv.State, inv.Revision, facts, inv.GuestID, orNull(inv.ExpiresAt), orNull(inv.Window.End), inv.UpdatedAt)
-	batch.Queue(`UPDATE item_revisions SET valid_to = $3 WHERE item_id = $1 AND revision = $2`, inv.ID, known.Revision, now)
-	batch.Queue(`INSERT INTO item_revisions (item_id, revision, valid_from, document) VALUES ($1, $2, $3, $4)`, inv.ID, inv.Revision, now, facts)
+	queueItemRevision(batch, inv.ID, known.Revision, inv.Revision, facts, now)
 	return tx.SendBatch(ctx, batch).Close()
 }
 
@@ -84,27 +82,6 @@ func (s *Store) voidLink(ctx context.Context, tx pgx.Tx, known, inv *access.Invi
 	}
 	_, err = tx.Exec(ctx, `UPDATE invitations SET token = $2, token_hash = $3, verified_at = NULL, last_used_at = NULL WHERE id = $1`, inv.ID, sealed, hash)
 	return err
-}
-
-// recordChanges writes the event of each change and the messages it owes.
-func recordChanges(ctx context.Context, tx pgx.Tx, inv *access.Invitation, changes []access.Change, now time.Time) error {
-	for _, c := range changes {
-		key := fmt.Sprintf("%s/%d/%s", inv.ID, c.Revision, c.Type)
-		event := directory.Event{
-			AccountID: inv.AccountID, Type: c.Type, At: c.At, RecordedAt: now, PropertyID: inv.PropertyID, ItemID: inv.ID,
-			ActorID: c.ActorID, NoteID: c.NoteID, DedupKey: key, Detail: map[string]any{"revision": c.Revision},
-		}
-		if late := now.Sub(c.At); late > time.Minute {
-			event.Detail["late"] = late.Round(time.Second).String() // T2
-		}
-		if err := appendEvent(ctx, tx, event); err != nil {
-			return err
-		}
-		if err := owe(ctx, tx, inv, c.Type, key, messageParams{At: c.At, NoteID: c.NoteID}, now); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ReviewVerification implements [activities.Records].
@@ -136,7 +113,7 @@ func (s *Store) ReviewVerification(ctx context.Context, invitationID string, now
 		if err := appendEvent(ctx, tx, event); err != nil {
 			return err
 		}
-		return owe(ctx, tx, &f.Invitation, access.EventVerificationLapsed, key, messageParams{At: status.ValidUntil}, now)
+		return owe(ctx, tx, invitationID, access.EventVerificationLapsed, key, messageParams{At: status.ValidUntil}, now)
 	})
 	return next, err
 }

@@ -200,11 +200,16 @@ func (s *Store) DeleteMember(ctx context.Context, accountID, id string, now time
 		if err != nil {
 			return err
 		}
-		var live, past int
+		var live, past, reservations int
 		err = tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE `+liveInvitation+`), count(*) FROM invitations i WHERE i.inviter_id = $1`, id, instant(now)).Scan(&live, &past)
+		if err == nil {
+			err = tx.QueryRow(ctx, `SELECT count(*) FROM reservations WHERE host_id = $1`, id).Scan(&reservations)
+		}
 		switch {
 		case err != nil:
 			return err
+		case reservations > 0:
+			return inUse("member", reservations, "Reservations, past ones included, keep their host in the history; take the member's properties away instead.")
 		case live > 0:
 			return inUse("member", live, "Revoke the live invitations of this member first.")
 		case past > 0:

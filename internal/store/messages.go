@@ -22,33 +22,34 @@ type messageParams struct {
 
 // owe writes the messages that an event owes to people, in the transaction of the
 // event, and wakes the outbox. The key makes one event one message.
-func owe(ctx context.Context, tx pgx.Tx, inv *access.Invitation, t access.EventType, key string, params messageParams, now time.Time) error {
+func owe(ctx context.Context, tx pgx.Tx, itemID string, t access.EventType, key string, params messageParams, now time.Time) error {
 	batch := &pgx.Batch{}
-	queueOwed(batch, inv, t, key, params, now)
+	queueOwed(batch, itemID, t, key, params, now)
 	return tx.SendBatch(ctx, batch).Close()
 }
 
-// queueOwed is [owe] as part of a batch. An inviter who has muted unlocks is not
-// told of them (I7).
-func queueOwed(batch *pgx.Batch, inv *access.Invitation, t access.EventType, key string, params messageParams, now time.Time) {
+// owedSQL finds the person and the channel of a party of an item. An inviter who
+// has muted unlocks is not told of them (I7); a visitor is told everything on the
+// channel of the first message (K6, K11).
+var owedSQL = map[access.Party]string{
+	access.PartyGuest: `SELECT account_id, guest_id, 'email' FROM invitations WHERE id = $2`,
+	access.PartyInviter: `SELECT i.account_id, m.person_id, 'email' FROM invitations i JOIN members m ON m.id = i.inviter_id
+		WHERE i.id = $2 AND NOT ($3 = 'entrance_unlocked' AND m.preferences ->> 'unlocks' = 'muted')`,
+	access.PartyVisitor: `SELECT account_id, visitor_id, channel FROM reservations WHERE id = $2`,
+	access.PartyHost:    `SELECT r.account_id, m.person_id, 'email' FROM reservations r JOIN members m ON m.id = r.host_id WHERE r.id = $2`,
+}
+
+// queueOwed is [owe] as part of a batch.
+func queueOwed(batch *pgx.Batch, itemID string, t access.EventType, key string, params messageParams, now time.Time) {
 	document, err := json.Marshal(params)
-	if err != nil { // three strings and an instant always marshal
+	if err != nil { // strings and an instant always marshal
 		document = []byte("{}")
 	}
 	for _, notice := range access.Notices(t) {
-		id := newID("msg")
-		dedup := key + "/" + string(notice.Template)
-		switch notice.To {
-		case access.PartyGuest:
-			batch.Queue(`INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
-				SELECT $1, account_id, guest_id, $3, id, $4, $5, $6, $6 FROM invitations WHERE id = $2 ON CONFLICT (dedup_key) DO NOTHING`,
-				id, inv.ID, notice.Template, document, dedup, now)
-		case access.PartyInviter:
-			batch.Queue(`INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
-				SELECT $1, i.account_id, m.person_id, $3, i.id, $4, $5, $6, $6 FROM invitations i JOIN members m ON m.id = i.inviter_id
-				WHERE i.id = $2 AND NOT ($3 = 'entrance_unlocked' AND m.preferences ->> 'unlocks' = 'muted') ON CONFLICT (dedup_key) DO NOTHING`,
-				id, inv.ID, notice.Template, document, dedup, now)
-		}
+		batch.Queue(`INSERT INTO messages (id, account_id, person_id, channel, template, item_id, params, dedup_key, not_before, created_at)
+			SELECT $1, owed.account_id, owed.person_id, owed.channel, $3, $2, $4, $5, $6, $6
+			FROM (`+owedSQL[notice.To]+`) AS owed(account_id, person_id, channel) ON CONFLICT (dedup_key) DO NOTHING`,
+			newID("msg"), itemID, notice.Template, document, key+"/"+string(notice.Template), now)
 		queueWake(batch, outboxWorkflowID, now)
 	}
 }
@@ -117,7 +118,7 @@ func (s *Store) endMessage(ctx context.Context, id, state string, t access.Event
 			UPDATE messages SET state = $2, sent_at = CASE WHEN $2 = 'sent' THEN $3::timestamptz END, secret = NULL, attempts = attempts + 1, last_error = $5
 			WHERE id = $1 AND state = 'queued' RETURNING account_id, item_id, template, channel)
 		INSERT INTO events (id, account_id, type, at, recorded_at, property_id, item_id, code, detail, dedup_key)
-		SELECT $6, account_id, $4, $3, $3, (SELECT property_id FROM invitations WHERE invitations.id = item_id), item_id, $5,
+		SELECT $6, account_id, $4, $3, $3, coalesce((SELECT property_id FROM invitations WHERE invitations.id = item_id), (SELECT property_id FROM reservations WHERE reservations.id = item_id)), item_id, $5,
 			jsonb_build_object('template', template, 'channel', channel), $1 || '/' || $4
 		FROM ended WHERE account_id IS NOT NULL ON CONFLICT DO NOTHING`,
 		id, state, instant(now), string(t), reason, newID("evt"))

@@ -18,16 +18,16 @@ var ErrEnrolmentRefused = &directory.Error{Code: "enrolment_refused",
 	Detail: "This enrolment code is not valid (any more). Ask for a new one with POST /v1/panels/{id}/enrolment-code."}
 
 // EnrolPanel binds a panel to its key (P1). The same code with the same key
-// repeats the answer; with another key it is refused.
-func (s *Store) EnrolPanel(ctx context.Context, codeHash, publicKey []byte, address string, now time.Time) (panelID string, err error) {
+// repeats the answer; with another key it is refused. A SmartBox brings a second
+// key, to which booking codes are encrypted.
+func (s *Store) EnrolPanel(ctx context.Context, codeHash, publicKey, encryptionKey []byte, address string, now time.Time) (panelID string, err error) {
 	now = instant(now)
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		var accountID, propertyID string
 		var known []byte
 		var expires *time.Time
-		var fixed bool
-		err := tx.QueryRow(ctx, `SELECT id, account_id, property_id, public_key, enrolment_expires_at, address_fixed FROM panels
-			WHERE enrolment_hash = $1 AND disowned_at IS NULL FOR UPDATE`, codeHash).Scan(&panelID, &accountID, &propertyID, &known, &expires, &fixed)
+		err := tx.QueryRow(ctx, `SELECT id, account_id, property_id, public_key, enrolment_expires_at FROM panels
+			WHERE enrolment_hash = $1 AND disowned_at IS NULL FOR UPDATE`, codeHash).Scan(&panelID, &accountID, &propertyID, &known, &expires)
 		switch {
 		case isNoRows(err):
 			return ErrEnrolmentRefused
@@ -37,7 +37,11 @@ func (s *Store) EnrolPanel(ctx context.Context, codeHash, publicKey []byte, addr
 			return ErrEnrolmentRefused
 		}
 		if _, err := tx.Exec(ctx, `UPDATE panels SET public_key = $2, enrolled_at = coalesce(enrolled_at, $3), last_seen_at = $3,
-				address = CASE WHEN address_fixed OR $4 = '' THEN address ELSE $4 END WHERE id = $1`, panelID, publicKey, now, address); err != nil {
+				address = CASE WHEN address_fixed OR $4 = '' THEN address ELSE $4 END, encryption_key = $5 WHERE id = $1`,
+			panelID, publicKey, now, address, encryptionKey); err != nil {
+			return err
+		}
+		if err := desireAtNewBox(ctx, tx, accountID, panelID, now); err != nil {
 			return err
 		}
 		if err := s.tellPanelAll(ctx, tx, panelID, now); err != nil {
@@ -62,22 +66,41 @@ func (s *Store) tellPanelAll(ctx context.Context, tx pgx.Tx, panelID string, now
 
 // PanelIdentity is what the engine needs to talk to a panel.
 type PanelIdentity struct {
-	ID        string
-	AccountID string
-	Address   string
-	PublicKey []byte
-	TimeZone  string
+	ID            string
+	AccountID     string
+	Kind          directory.PanelKind
+	Slots         int
+	Address       string
+	PublicKey     []byte
+	EncryptionKey []byte // a JWK; SmartBoxes only
+	TimeZone      string
 }
 
 // PanelIdentity finds an enrolled panel that has not been disowned.
 func (s *Store) PanelIdentity(ctx context.Context, panelID string) (PanelIdentity, error) {
 	p := PanelIdentity{ID: panelID}
-	err := s.pool.QueryRow(ctx, `SELECT n.account_id, n.address, n.public_key, p.time_zone FROM panels n JOIN properties p ON p.id = n.property_id
-		WHERE n.id = $1 AND n.public_key IS NOT NULL AND n.disowned_at IS NULL`, panelID).Scan(&p.AccountID, &p.Address, &p.PublicKey, &p.TimeZone)
+	err := s.pool.QueryRow(ctx, `SELECT n.account_id, n.kind, n.slots, n.address, n.public_key, n.encryption_key, p.time_zone
+		FROM panels n JOIN properties p ON p.id = n.property_id WHERE n.id = $1 AND n.public_key IS NOT NULL AND n.disowned_at IS NULL`, panelID).
+		Scan(&p.AccountID, &p.Kind, &p.Slots, &p.Address, &p.PublicKey, &p.EncryptionKey, &p.TimeZone)
 	if isNoRows(err) {
 		return p, directory.NotFound("panel", panelID)
 	}
 	return p, err
+}
+
+// PanelKey is a key and the slot of a box in which it is.
+type PanelKey struct {
+	KeyID string
+	Slot  int
+}
+
+// PanelKeys lists the keys that are in a box, as far as is known here.
+func (s *Store) PanelKeys(ctx context.Context, panelID string) ([]PanelKey, error) {
+	rows, err := s.pool.Query(ctx, `SELECT key_id, slot FROM custody WHERE panel_id = $1 AND state = 'in_box' ORDER BY slot`, panelID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[PanelKey])
 }
 
 // SeenBefore remembers the id of a panel's message and reports whether it was
@@ -100,7 +123,15 @@ type PanelEvent struct {
 	CommandID  string
 	GrantID    string
 	Code       string
+	Slot       int
+	KeyID      string
+	Op         string
+	Via        string
+	Until      time.Time
 }
+
+// reporter is the panel that reports, and where it stands.
+type reporter struct{ accountID, propertyID, panelID, bootID string }
 
 // IntakeEvents takes in a batch of a panel's events: at least once from the
 // panel, exactly once in the log. It notes a gap in the sequence, keeps the
@@ -130,7 +161,7 @@ func (s *Store) IntakeEvents(ctx context.Context, panelID, bootID string, events
 				}
 			}
 			last = e.Seq
-			if err := s.intakeEvent(ctx, tx, accountID, propertyID, panelID, bootID, e, now); err != nil {
+			if err := s.intakeEvent(ctx, tx, reporter{accountID, propertyID, panelID, bootID}, e, now); err != nil {
 				return fmt.Errorf("event %d of boot %s: %w", e.Seq, bootID, err)
 			}
 		}
@@ -158,27 +189,44 @@ func gapEvent(accountID, propertyID, panelID, bootID string, last, seq int64, no
 }
 
 // intakeEvent turns one event of a panel into what it means here.
-func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, accountID, propertyID, panelID, bootID string, e PanelEvent, now time.Time) error {
-	switch e.Type {
-	case "opened":
-		err := s.recordOpened(ctx, tx, e.CommandID, panelID, notAfter(e.At, now), now)
+func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now time.Time) error {
+	switch {
+	case e.Type == "opened" && e.Slot > 0:
+		return slotOpened(ctx, tx, from, e, now)
+	case e.Type == "opened":
+		err := s.recordOpened(ctx, tx, e.CommandID, from.panelID, notAfter(e.At, now), now)
 		if isNoRows(err) { // a command that this engine never gave: it is recorded as what it is
-			return appendEvent(ctx, tx, panelEvent(access.EventEntranceOpened, accountID, propertyID, panelID, bootID, e, now))
+			return appendEvent(ctx, tx, from.event(access.EventEntranceOpened, e, now))
 		}
 		return err
-	case "denied":
-		return appendEvent(ctx, tx, panelEvent(access.EventEntranceDenied, accountID, propertyID, panelID, bootID, e, now))
+	case e.Type == "denied" && e.Op != "":
+		return appendEvent(ctx, tx, from.event(access.EventSlotDenied, e, now))
+	case e.Type == "denied":
+		return appendEvent(ctx, tx, from.event(access.EventEntranceDenied, e, now))
+	case e.Type == "key_taken", e.Type == "key_returned":
+		return keyMoved(ctx, tx, from, e, now)
+	case e.Type == "lockout":
+		return boxLocked(ctx, tx, from, e, now)
 	default: // taps and heartbeats are recorded by what they lead to
 		return nil
 	}
 }
 
-func panelEvent(t access.EventType, accountID, propertyID, panelID, bootID string, e PanelEvent, now time.Time) directory.Event {
-	return directory.Event{
-		AccountID: accountID, Type: t, At: notAfter(e.At, now), RecordedAt: now, PropertyID: propertyID, PanelID: panelID, ItemID: e.GrantID,
-		EntranceID: e.EntranceID, Code: access.Code(e.Code), Rule: "P2", DedupKey: fmt.Sprintf("%s/%s/%d", panelID, bootID, e.Seq),
+func (f reporter) event(t access.EventType, e PanelEvent, now time.Time) directory.Event {
+	event := directory.Event{
+		AccountID: f.accountID, Type: t, At: notAfter(e.At, now), RecordedAt: now, PropertyID: f.propertyID, PanelID: f.panelID, ItemID: e.GrantID,
+		EntranceID: e.EntranceID, Code: access.Code(e.Code), Rule: "P2", DedupKey: fmt.Sprintf("%s/%s/%d", f.panelID, f.bootID, e.Seq),
 		Detail: map[string]any{"reported_by": "panel"},
 	}
+	for name, value := range map[string]string{"key_id": e.KeyID, "purpose": e.Op, "via": e.Via} {
+		if value != "" {
+			event.Detail[name] = value
+		}
+	}
+	if e.Slot > 0 {
+		event.Detail["slot"] = e.Slot
+	}
+	return event
 }
 
 // notAfter keeps a panel whose clock runs ahead from writing the future.
@@ -189,9 +237,10 @@ func notAfter(at, now time.Time) time.Time {
 	return instant(at)
 }
 
-// PanelGrants lists all that a panel should hold, for a panel that asks (P1, P3).
-func (s *Store) PanelGrants(ctx context.Context, panelID string) ([]access.Grant, error) {
-	rows, err := s.pool.Query(ctx, `SELECT desired FROM grants WHERE panel_id = $1 ORDER BY grant_id`, panelID)
+// PanelGrants lists what a panel should hold, for a panel that asks (P1, P3): at
+// most limit, in the order of their ids, after one.
+func (s *Store) PanelGrants(ctx context.Context, panelID, after string, limit int) ([]access.Grant, error) {
+	rows, err := s.pool.Query(ctx, `SELECT desired FROM grants WHERE panel_id = $1 AND grant_id > $2 ORDER BY grant_id LIMIT $3`, panelID, after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -224,5 +273,6 @@ func (s *Store) SweepExpired(ctx context.Context, now time.Time) error {
 	_, requests := s.pool.Exec(ctx, `DELETE FROM sign_in_requests WHERE created_at < $1`, now.Add(-time.Hour))
 	_, sessions := s.pool.Exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, now)
 	_, keys := s.pool.Exec(ctx, `DELETE FROM idempotency WHERE created_at < $1`, now.Add(-24*time.Hour))
-	return errors.Join(messages, attempts, requests, sessions, keys)
+	_, windows := s.pool.Exec(ctx, `DELETE FROM key_windows WHERE claimed_until < $1`, now)
+	return errors.Join(messages, attempts, requests, sessions, keys, windows)
 }

@@ -74,6 +74,9 @@ func (s *Store) UpdatePanel(ctx context.Context, accountID, id string, seen int6
 		if err := checkName(p.Name); err != nil {
 			return err
 		}
+		if err := slotsInUse(ctx, tx, p); err != nil {
+			return err
+		}
 		if p.Address != before {
 			p.AddressFixed = p.Address != ""
 			if err := wake(ctx, tx, panelWorkflow+p.ID, now); err != nil { // what waited for the panel may get through now
@@ -86,6 +89,17 @@ func (s *Store) UpdatePanel(ctx context.Context, accountID, id string, seen int6
 		return err
 	})
 	return p, err
+}
+
+// slotsInUse refuses to take away slots in which keys live or are.
+func slotsInUse(ctx context.Context, tx pgx.Tx, p directory.Panel) error {
+	var beyond int
+	err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM keys WHERE panel_id = $1 AND slot > $2)
+		+ (SELECT count(*) FROM custody WHERE panel_id = $1 AND state = 'in_box' AND slot > $2)`, p.ID, p.Slots).Scan(&beyond)
+	if err == nil && beyond > 0 && p.Kind == directory.PanelSmartBox {
+		return directory.Invalid("body.slots", "Keys live or are in slots that would be gone. Move them first.")
+	}
+	return err
 }
 
 // SetEnrolmentCode gives a panel a new code. The key it enrolled with is forgotten,
@@ -120,14 +134,17 @@ func (s *Store) DeletePanel(ctx context.Context, accountID, id string, _ time.Ti
 		if _, err := panelIn(ctx, tx, accountID, id, " FOR UPDATE"); err != nil {
 			return err
 		}
-		var entrances, commands int
-		err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM entrances WHERE panel_id = $1), (SELECT count(*) FROM commands WHERE panel_id = $1)`, id).
-			Scan(&entrances, &commands)
+		var entrances, keys, commands int
+		err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM entrances WHERE panel_id = $1), (SELECT count(*) FROM commands WHERE panel_id = $1),
+				(SELECT count(*) FROM keys k JOIN custody c ON c.key_id = k.id WHERE k.panel_id = $1 OR c.panel_id = $1)`, id).
+			Scan(&entrances, &commands, &keys)
 		switch {
 		case err != nil:
 			return err
 		case entrances > 0:
 			return inUse("panel", entrances, "Move its entrances to another panel or delete them first.")
+		case keys > 0:
+			return inUse("panel", keys, "Keys live or are in it. Move them to another SmartBox or delete them first.")
 		case commands > 0:
 			return inUse("panel", commands, "Its openings are part of the history; disown it instead.")
 		}

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/internal/directory"
 	"latchkey/internal/email"
+	"latchkey/internal/keyset"
 )
 
 // emailIndexOf is the lookup value of an address: the same for every spelling
@@ -21,6 +22,9 @@ func (s *Store) emailIndexOf(address string) ([]byte, error) {
 	}
 	return s.keys.Index("email", normalised), nil
 }
+
+// mobileIndexOf is the lookup value of an international number.
+func (s *Store) mobileIndexOf(number string) []byte { return s.keys.Index("mobile", number) }
 
 // insertPerson adds a person with a key of their own. An empty accountID makes an
 // identity, which belongs to nobody but the person.
@@ -34,9 +38,14 @@ func (s *Store) insertPerson(ctx context.Context, tx pgx.Tx, accountID string, p
 	if err != nil {
 		return "", err
 	}
-	index, err := s.emailIndexOf(p.Email)
-	if err != nil {
-		return "", err
+	var index, mobileIndex []byte
+	if p.Email != "" {
+		if index, err = s.emailIndexOf(p.Email); err != nil {
+			return "", err
+		}
+	}
+	if p.Mobile != "" {
+		mobileIndex = s.mobileIndexOf(p.Mobile)
 	}
 	name, errName := cipher.Seal("name", p.Name)
 	address, errAddress := cipher.Seal("email", p.Email)
@@ -44,9 +53,9 @@ func (s *Store) insertPerson(ctx context.Context, tx pgx.Tx, accountID string, p
 	if err := errors.Join(errName, errAddress, errMobile); err != nil {
 		return "", err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO people (id, account_id, data_key, name, email, mobile, locale, email_index, created_at)
-		VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8, $9)`,
-		id, accountID, wrapped, name, address, mobile, cmp.Or(p.Locale, defaultLocale), index, instant(p.CreatedAt))
+	_, err = tx.Exec(ctx, `INSERT INTO people (id, account_id, data_key, name, email, mobile, locale, email_index, mobile_index, created_at)
+		VALUES ($1, nullif($2, ''), $3, $4, $5, $6, $7, $8, $9, $10)`,
+		id, accountID, wrapped, name, address, mobile, cmp.Or(p.Locale, defaultLocale), index, mobileIndex, instant(p.CreatedAt))
 	return id, err
 }
 
@@ -103,6 +112,15 @@ func (s *Store) person(ctx context.Context, q querier, id string) (directory.Per
 
 // cipherOf opens a person's key for writing.
 func (s *Store) cipherOf(ctx context.Context, q querier, personID string) (seal func(field, plaintext string) ([]byte, error), err error) {
+	cipher, err := s.personCipher(ctx, q, personID)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.Seal, nil
+}
+
+// personCipher opens a person's key; one who was erased has none.
+func (s *Store) personCipher(ctx context.Context, q querier, personID string) (*keyset.PersonCipher, error) {
 	var wrapped []byte
 	if err := q.QueryRow(ctx, `SELECT data_key FROM people WHERE id = $1`, personID).Scan(&wrapped); err != nil {
 		return nil, fmt.Errorf("person %s: %w", personID, err)
@@ -110,11 +128,7 @@ func (s *Store) cipherOf(ctx context.Context, q querier, personID string) (seal 
 	if wrapped == nil {
 		return nil, fmt.Errorf("person %s has been erased", personID)
 	}
-	cipher, err := s.keys.PersonCipher(personID, wrapped)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.Seal, nil
+	return s.keys.PersonCipher(personID, wrapped)
 }
 
 // sealFor encrypts a text under a person's key.

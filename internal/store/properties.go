@@ -164,6 +164,9 @@ func (s *Store) UpdateProperty(ctx context.Context, accountID, id string, seen i
 		if p.Policy == before.Policy && p.TimeZone == before.TimeZone {
 			return nil
 		}
+		if _, err := tx.Exec(ctx, replanSQL, p.ID, instant(now)); err != nil { // T4
+			return err
+		}
 		return appendEvent(ctx, tx, policyChanged(p.AccountID, p.ID, "", p.Revision, now))
 	})
 	return p, err
@@ -192,12 +195,12 @@ func (s *Store) DeleteProperty(ctx context.Context, accountID, id string, now ti
 		}
 		var users int
 		err = tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM panels WHERE property_id = $1) + (SELECT count(*) FROM entrances WHERE property_id = $1)
-			+ (SELECT count(*) FROM invitations WHERE property_id = $1)`, id).Scan(&users)
+			+ (SELECT count(*) FROM invitations WHERE property_id = $1) + (SELECT count(*) FROM keys WHERE property_id = $1)`, id).Scan(&users)
 		if err != nil {
 			return err
 		}
 		if users > 0 {
-			return inUse("property", users, "Its panels, entrances and invitations, past ones included, belong to it.")
+			return inUse("property", users, "Its panels, entrances, keys and invitations, past ones included, belong to it.")
 		}
 		if err := endRevision(ctx, tx, id, now); err != nil {
 			return err

@@ -26,7 +26,7 @@ func (s *Store) ClaimUnlock(ctx context.Context, q activities.UnlockRequest, now
 		return s.claimUnlock(ctx, s.pool, q, now)
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		earlier, err := s.earlierUnlock(ctx, tx, q, now)
+		earlier, err := s.earlierCommand(ctx, tx, q.Keyed, now)
 		if err != nil || earlier != nil {
 			if earlier != nil {
 				claim = *earlier
@@ -51,14 +51,14 @@ func (s *Store) claimUnlock(ctx context.Context, db querier, q activities.Unlock
 		return claim, err
 	case d.bootID == "" || d.address == "":
 		claim.Outcome = &activities.Outcome{Result: activities.ResultUnreachable}
-		return claim, forgetUnlockKey(ctx, db, q)
+		return claim, forgetCommandKey(ctx, db, q.Keyed)
 	}
 	claim.Command = d.command(q.EntranceID, now)
 	return claim, insertCommand(ctx, db, d, claim.Command, "unlock", q, now)
 }
 
-// earlierUnlock claims the key and answers for it if it was used before.
-func (s *Store) earlierUnlock(ctx context.Context, tx pgx.Tx, q activities.UnlockRequest, now time.Time) (*activities.Claim, error) {
+// earlierCommand claims the key and answers for it if it was used before.
+func (s *Store) earlierCommand(ctx context.Context, tx pgx.Tx, q activities.Keyed, now time.Time) (*activities.Claim, error) {
 	k, err := s.claimIdempotency(ctx, tx, q.Scope, q.Key, q.RequestHash, unlockLease, now)
 	if err != nil {
 		return nil, err
@@ -89,9 +89,11 @@ func (s *Store) earlierUnlock(ctx context.Context, tx pgx.Tx, q activities.Unloc
 func (s *Store) commandAgain(ctx context.Context, tx querier, commandID string) (*activities.Claim, bool, error) {
 	var c activities.Command
 	var result string
-	err := tx.QueryRow(ctx, `SELECT c.id, c.panel_id, n.address, n.public_key, c.entrance_id, c.invitation_id, c.grant_revision, c.boot_id, c.expires_at,
-			c.result FROM commands c JOIN panels n ON n.id = c.panel_id WHERE c.id = $1`, commandID).
-		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.BootID, &c.ExpiresAt, &result)
+	var slot int
+	err := tx.QueryRow(ctx, `SELECT c.id, c.panel_id, n.address, n.public_key, c.entrance_id, c.item_id, c.grant_revision, c.boot_id, c.expires_at,
+			c.purpose, c.key_id, c.slot, c.result FROM commands c JOIN panels n ON n.id = c.panel_id WHERE c.id = $1`, commandID).
+		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.BootID, &c.ExpiresAt,
+			&c.Purpose, &c.KeyID, &slot, &result)
 	if isNoRows(err) {
 		return nil, false, nil
 	}
@@ -99,7 +101,11 @@ func (s *Store) commandAgain(ctx context.Context, tx querier, commandID string) 
 		return nil, false, err
 	}
 	if result == string(activities.ResultOpened) {
-		return &activities.Claim{Outcome: &activities.Outcome{Result: activities.ResultOpened, EventID: activities.OpeningEventID(commandID)}}, true, nil
+		o := &activities.Outcome{Result: activities.ResultOpened, EventID: activities.OpeningEventID(commandID)}
+		if c.Purpose != "" {
+			o.Slot, o.PanelID = slot, c.PanelID
+		}
+		return &activities.Claim{Outcome: o}, true, nil
 	}
 	return &activities.Claim{Command: c, Again: true}, true, nil
 }
@@ -171,7 +177,7 @@ func deref(s *string) string {
 
 func insertCommand(ctx context.Context, db querier, d *door, c activities.Command, via string, q activities.UnlockRequest, now time.Time) error {
 	_, err := db.Exec(ctx, `WITH keyed AS (UPDATE idempotency SET resource_id = $1 WHERE account_id = $11 AND key_hash = $12)
-		INSERT INTO commands (id, account_id, panel_id, invitation_id, entrance_id, grant_revision, boot_id, via, created_at, expires_at)
+		INSERT INTO commands (id, account_id, panel_id, item_id, entrance_id, grant_revision, boot_id, via, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		c.ID, d.facts.Invitation.AccountID, c.PanelID, c.GrantID, c.EntranceID, c.GrantRevision, c.BootID, via, now, c.ExpiresAt, q.Scope, q.Key)
 	return err
@@ -188,25 +194,25 @@ func (s *Store) recordDenial(ctx context.Context, tx querier, q activities.Unloc
 		return nil, err
 	}
 	outcome := &activities.Outcome{Result: activities.ResultDenied, EventID: event.ID, Code: string(decision.Code), Decision: decision}
-	return outcome, s.finishUnlockKey(ctx, tx, q, *outcome)
+	return outcome, s.finishCommandKey(ctx, tx, q.Keyed, *outcome)
 }
 
-// keepUnlockKey leaves the key of an unknown outcome to be used again at once, for
+// keepCommandKey leaves the key of an unknown outcome to be used again at once, for
 // the same command (P4).
-func keepUnlockKey(ctx context.Context, tx querier, q activities.UnlockRequest, now time.Time) error {
+func keepCommandKey(ctx context.Context, tx querier, q activities.Keyed, now time.Time) error {
 	_, err := tx.Exec(ctx, `UPDATE idempotency SET lease_until = $3 WHERE account_id = $1 AND key_hash = $2`, q.Scope, q.Key, now)
 	return err
 }
 
-// forgetUnlockKey frees the key of an unlock that surely opened nothing, so that
+// forgetCommandKey frees the key of a request that surely opened nothing, so that
 // the same request can be tried anew.
-func forgetUnlockKey(ctx context.Context, tx querier, q activities.UnlockRequest) error {
+func forgetCommandKey(ctx context.Context, tx querier, q activities.Keyed) error {
 	_, err := tx.Exec(ctx, `DELETE FROM idempotency WHERE account_id = $1 AND key_hash = $2`, q.Scope, q.Key)
 	return err
 }
 
-// finishUnlockKey keeps the answer for the key (E2).
-func (s *Store) finishUnlockKey(ctx context.Context, tx querier, q activities.UnlockRequest, o activities.Outcome) error {
+// finishCommandKey keeps the answer for the key (E2).
+func (s *Store) finishCommandKey(ctx context.Context, tx querier, q activities.Keyed, o activities.Outcome) error {
 	if q.Key == nil {
 		return nil
 	}
@@ -229,9 +235,9 @@ func (s *Store) RecordUnlock(ctx context.Context, q activities.UnlockRequest, c 
 			if err := s.recordOpened(ctx, tx, c.ID, c.PanelID, at, now); err != nil {
 				return err
 			}
-			return s.finishUnlockKey(ctx, tx, q, o)
+			return s.finishCommandKey(ctx, tx, q.Keyed, o)
 		case activities.ResultUnknown:
-			return keepUnlockKey(ctx, tx, q, now)
+			return keepCommandKey(ctx, tx, q.Keyed, now)
 		case activities.ResultDenied, activities.ResultRefused, activities.ResultUnreachable:
 			return s.recordNotOpened(ctx, tx, q, c, &o, now)
 		}
@@ -248,7 +254,7 @@ func (s *Store) recordNotOpened(ctx context.Context, tx querier, q activities.Un
 	}
 	var accountID, propertyID, guestID string
 	err := tx.QueryRow(ctx, `UPDATE commands c SET result = $2 FROM invitations i
-		WHERE c.id = $1 AND i.id = c.invitation_id AND c.result = '' RETURNING i.account_id, i.property_id, i.guest_id`, c.ID, o.Code).
+		WHERE c.id = $1 AND i.id = c.item_id AND c.result = '' RETURNING i.account_id, i.property_id, i.guest_id`, c.ID, o.Code).
 		Scan(&accountID, &propertyID, &guestID)
 	if isNoRows(err) {
 		again, _, err := s.commandAgain(ctx, tx, c.ID)
@@ -268,7 +274,7 @@ func (s *Store) recordNotOpened(ctx context.Context, tx querier, q activities.Un
 	if err := appendEvent(ctx, tx, event); err != nil {
 		return err
 	}
-	return forgetUnlockKey(ctx, tx, q)
+	return forgetCommandKey(ctx, tx, q.Keyed)
 }
 
 // recordOpenedSQL is one statement, because a person waits in front of the door:
@@ -276,10 +282,10 @@ func (s *Store) recordNotOpened(ctx context.Context, tx querier, q activities.Un
 // event, the inviter's message unless they have muted it (I7), and the wake-up of
 // the outbox. Only the first report of a command finds a row to change.
 const recordOpenedSQL = `WITH done AS (
-		UPDATE commands SET result = 'opened', opened_at = $3 WHERE id = $1 AND panel_id = $2 AND result <> 'opened'
-		RETURNING invitation_id, account_id, entrance_id, via),
+		UPDATE commands SET result = 'opened', opened_at = $3 WHERE id = $1 AND panel_id = $2 AND result <> 'opened' AND op = 'unlock'
+		RETURNING item_id, account_id, entrance_id, via),
 	used AS (
-		UPDATE invitations i SET last_used_at = greatest(i.last_used_at, $3) FROM done WHERE i.id = done.invitation_id
+		UPDATE invitations i SET last_used_at = greatest(i.last_used_at, $3) FROM done WHERE i.id = done.item_id
 		RETURNING i.id, i.property_id, i.guest_id, i.inviter_id),
 	logged AS (
 		INSERT INTO events (id, account_id, type, at, recorded_at, property_id, item_id, entrance_id, panel_id, actor_id, rule, detail, dedup_key)

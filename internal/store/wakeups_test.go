@@ -224,7 +224,7 @@ func TestPanelAddressAndTrust(t *testing.T) {
 	s := w.site()
 	enrol := func(address string) {
 		t.Helper()
-		_, err := w.EnrolPanel(ctx, []byte("hash"), []byte("public key"), address, noon)
+		_, err := w.EnrolPanel(ctx, []byte("hash"), []byte("public key"), nil, address, noon)
 		w.ok(err)
 	}
 	enrol("http://announced:1")
@@ -255,11 +255,11 @@ func TestPanelAddressAndTrust(t *testing.T) {
 	}
 	_, err = w.PanelIdentity(ctx, s.panel.ID)
 	w.refused(err, directory.CodeNotFound)
-	if _, err := w.EnrolPanel(ctx, []byte("hash"), []byte("public key"), "", noon); err == nil {
+	if _, err := w.EnrolPanel(ctx, []byte("hash"), []byte("public key"), nil, "", noon); err == nil {
 		t.Error("a disowned panel enrolled with its old code")
 	}
 	w.ok(w.SetEnrolmentCode(ctx, s.accountID, s.panel.ID, []byte("new hash"), noon.Add(time.Hour), noon))
-	if _, err := w.EnrolPanel(ctx, []byte("new hash"), []byte("another key"), "", noon); err != nil {
+	if _, err := w.EnrolPanel(ctx, []byte("new hash"), []byte("another key"), nil, "", noon); err != nil {
 		t.Errorf("enrolment with the new code: %v", err)
 	}
 }
