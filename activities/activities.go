@@ -41,6 +41,9 @@ type Records interface {
 	// invitation. It returns how many reservations end in the same instant and come
 	// before this one.
 	RecordReservation(ctx context.Context, s access.Reservation, now time.Time) (place int, err error)
+	// ReservationFacts reads what is held of a reservation; it is empty if there is
+	// no such reservation.
+	ReservationFacts(ctx context.Context, id string) (access.Reservation, error)
 	// ReservationStanding reads where the key of a reservation is (K12).
 	ReservationStanding(ctx context.Context, reservationID string) (access.Standing, error)
 }
@@ -100,6 +103,15 @@ func (a *Activities) RecordInvitation(ctx context.Context, s access.Invitation) 
 func (a *Activities) RecordReservation(ctx context.Context, s access.Reservation) (place int, err error) {
 	place, err = a.Records.RecordReservation(ctx, s, a.Clock())
 	return place, released(err)
+}
+
+// ReadReservation reads the state from which a workflow goes on.
+func (a *Activities) ReadReservation(ctx context.Context, id string) (access.Reservation, error) {
+	s, err := a.Records.ReservationFacts(ctx, id)
+	if err == nil && s.ID == "" {
+		err = released(ErrReleased)
+	}
+	return s, err
 }
 
 // LookAtKey reads where the key of a reservation is (K12).

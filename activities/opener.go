@@ -43,8 +43,18 @@ const (
 	recordTimeout = 5 * time.Second
 )
 
-// Command is a momentary command: open this entrance, now or never (P4). Address
-// and PublicKey are where and who its panel is.
+// Purpose is what a slot is opened for (K3, K8).
+type Purpose string
+
+// The purposes of opening a slot.
+const (
+	Pickup  Purpose = "pickup"
+	DropOff Purpose = "dropoff"
+)
+
+// Command is a momentary command: open this entrance, or this slot, now or never
+// (P4). Address and PublicKey are where and who its panel is. It has either an
+// EntranceID or a Purpose.
 type Command struct {
 	ID            string
 	PanelID       string
@@ -55,11 +65,16 @@ type Command struct {
 	GrantRevision int64
 	BootID        string
 	ExpiresAt     time.Time
+
+	Purpose   Purpose
+	KeyID     string
+	PanelCode string // the number that the box shows (P10)
 }
 
 // PanelAnswer is what a panel said to a command: it opened, or why it did not.
 type PanelAnswer struct {
 	Opened bool
+	Slot   int    // that opened, of a SmartBox
 	Code   string // the panel's own word, such as stale_revision
 	At     time.Time
 }
@@ -70,17 +85,33 @@ type Commander interface {
 	Command(ctx context.Context, c Command) (PanelAnswer, error)
 }
 
-// UnlockRequest asks to open an entrance for the guest of an invitation. Key and
-// RequestHash are the idempotency key's hash and what it was used for; nil if the
-// caller gave none (E2). PersonIndex, where set, must be the guest's.
+// Keyed is the idempotency key of a request that opens something: its hash, whose
+// key it is, and what it was used for. Key is nil if the caller gave none (E2).
+type Keyed struct {
+	Scope       string
+	Key         []byte
+	RequestHash []byte
+}
+
+// UnlockRequest asks to open an entrance for the guest of an invitation.
+// GuestIndex, where set, must be the guest's.
 type UnlockRequest struct {
+	Keyed
 	AccountID    string // empty for a guest, who is known by GuestIndex
 	GuestIndex   []byte
 	InvitationID string
 	EntranceID   string
-	Scope        string // whose idempotency keys these are
-	Key          []byte
-	RequestHash  []byte
+}
+
+// SlotRequest asks to open a slot for the visitor of a reservation.
+type SlotRequest struct {
+	Keyed
+	AccountID     string // empty for a visitor, who is known by the secret of the booking URL
+	Token         string
+	ReservationID string
+	Purpose       Purpose
+	PanelID       string // for a drop-off: at which box; empty: the key's own
+	PanelCode     string // P10
 }
 
 // OpeningEventID is the id of the event that records what a command opened. It is
@@ -107,6 +138,8 @@ const (
 type Outcome struct {
 	Result   Result          `json:"result"`
 	EventID  string          `json:"event_id,omitzero"`
+	Slot     int             `json:"slot,omitzero"`
+	PanelID  string          `json:"panel_id,omitzero"`
 	Code     string          `json:"code,omitzero"`
 	Decision access.Decision `json:"decision"`
 }
@@ -131,10 +164,22 @@ type Unlocks interface {
 	RecordUnlock(ctx context.Context, q UnlockRequest, c Command, o Outcome, at, now time.Time) (Outcome, error)
 }
 
-// Opener opens doors: a decision on committed facts, a signed command to the
+// Slots is the records behind opening slots, as [Unlocks] is for doors.
+type Slots interface {
+	ClaimSlot(ctx context.Context, q SlotRequest, now time.Time) (Claim, error)
+	RecordSlot(ctx context.Context, q SlotRequest, c Command, o Outcome, at, now time.Time) (Outcome, error)
+}
+
+// Openings is both.
+type Openings interface {
+	Unlocks
+	Slots
+}
+
+// Opener opens doors and slots: a decision on committed facts, a signed command to the
 // panel, and a record of what came of it. Temporal has no part in it (E9).
 type Opener struct {
-	unlocks Unlocks
+	records Openings
 	panels  Commander
 	clock   func() time.Time
 	log     *slog.Logger
@@ -146,31 +191,52 @@ type Opener struct {
 }
 
 // NewOpener returns an Opener.
-func NewOpener(unlocks Unlocks, panels Commander, clock func() time.Time, log *slog.Logger) *Opener {
-	return &Opener{unlocks: unlocks, panels: panels, clock: clock, log: log, busy: map[string]chan struct{}{}}
+func NewOpener(records Openings, panels Commander, clock func() time.Time, log *slog.Logger) *Opener {
+	return &Opener{records: records, panels: panels, clock: clock, log: log, busy: map[string]chan struct{}{}}
 }
 
 // Unlock opens an entrance or says why not. It returns as soon as the panel has
 // answered, or within about two seconds if it does not; that a door opened is
 // recorded right after. An error means that nothing was decided and nothing opened.
 func (o *Opener) Unlock(ctx context.Context, q UnlockRequest) (Outcome, error) {
-	claim, err := o.unlocks.ClaimUnlock(ctx, q, o.clock())
+	claim, err := o.records.ClaimUnlock(ctx, q, o.clock())
 	if err != nil {
 		return Outcome{}, err
 	}
+	return o.open(ctx, claim, func(ctx context.Context, outcome Outcome, at time.Time) (Outcome, error) {
+		return o.records.RecordUnlock(ctx, q, claim.Command, outcome, at, o.clock())
+	}), nil
+}
+
+// OpenSlot opens a slot of a SmartBox or says why not, as [Opener.Unlock] does an
+// entrance (K3, K8, P10).
+func (o *Opener) OpenSlot(ctx context.Context, q SlotRequest) (Outcome, error) {
+	claim, err := o.records.ClaimSlot(ctx, q, o.clock())
+	if err != nil {
+		return Outcome{}, err
+	}
+	return o.open(ctx, claim, func(ctx context.Context, outcome Outcome, at time.Time) (Outcome, error) {
+		return o.records.RecordSlot(ctx, q, claim.Command, outcome, at, o.clock())
+	}), nil
+}
+
+type recorder func(ctx context.Context, outcome Outcome, at time.Time) (Outcome, error)
+
+// open carries out a claim.
+func (o *Opener) open(ctx context.Context, claim Claim, record recorder) Outcome {
 	if claim.Outcome != nil {
-		return *claim.Outcome, nil
+		return *claim.Outcome
 	}
 	outcome, at := o.send(ctx, claim.Command)
 	if claim.Again && outcome.Result == ResultUnreachable {
 		outcome.Result = ResultUnknown // the first sending may have arrived
 	}
 	if outcome.Result != ResultOpened {
-		return o.record(ctx, q, claim.Command, outcome, at), nil
+		return o.record(ctx, claim.Command, outcome, at, record)
 	}
 	outcome.EventID = OpeningEventID(claim.Command.ID)
-	o.recording.Go(func() { o.record(ctx, q, claim.Command, outcome, at) })
-	return outcome, nil
+	o.recording.Go(func() { o.record(ctx, claim.Command, outcome, at, record) })
+	return outcome
 }
 
 // Wait returns when everything that opened has been recorded.
@@ -178,10 +244,10 @@ func (o *Opener) Wait() { o.recording.Wait() }
 
 // record writes the outcome down, whether or not the caller is still there. What
 // cannot be recorded is unknown; the panel's own report will fill it in.
-func (o *Opener) record(ctx context.Context, q UnlockRequest, c Command, outcome Outcome, at time.Time) Outcome {
+func (o *Opener) record(ctx context.Context, c Command, outcome Outcome, at time.Time, record recorder) Outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	recorded, err := o.unlocks.RecordUnlock(ctx, q, c, outcome, at, o.clock())
+	recorded, err := record(ctx, outcome, at)
 	if err != nil {
 		o.log.LogAttrs(ctx, slog.LevelError, "the outcome of a command was not recorded", slog.String("command_id", c.ID), slog.Any("error", err))
 		return Outcome{Result: ResultUnknown}
@@ -206,7 +272,7 @@ func (o *Opener) send(ctx context.Context, c Command) (Outcome, time.Time) {
 	case err != nil:
 		return Outcome{Result: ResultUnknown}, o.clock()
 	case answer.Opened:
-		return Outcome{Result: ResultOpened}, o.clock()
+		return Outcome{Result: ResultOpened, Slot: answer.Slot, PanelID: c.PanelID}, o.clock()
 	default:
 		return Outcome{Result: ResultRefused, Code: answer.Code}, o.clock()
 	}

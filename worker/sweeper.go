@@ -16,11 +16,17 @@ type Claims interface {
 	// SweepExpired forgets what has served its time: idempotency keys after 24 hours,
 	// ids of panel messages, ended sign-in attempts and sessions.
 	SweepExpired(ctx context.Context, now time.Time) error
+	// StaleReservations is StaleClaims for reservations.
+	StaleReservations(ctx context.Context, before time.Time, limit int) ([]access.Reservation, error)
+	// RetireReservations turns reservations into tombstones 30 days after all of
+	// them was over, at most limit (P3).
+	RetireReservations(ctx context.Context, limit int, now time.Time) (retired int, err error)
 }
 
-// Creator starts the workflow of a claimed invitation.
+// Creator starts the workflow of a claimed item.
 type Creator interface {
 	CreateInvitation(ctx context.Context, s access.Invitation) error
+	CreateReservation(ctx context.Context, s access.Reservation) error
 }
 
 // Sweeper completes what a crash left half made: a claim that Postgres holds and
@@ -63,6 +69,18 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 		if err := s.Creator.CreateInvitation(ctx, claim); err != nil {
 			return err
 		}
+	}
+	reservations, err := s.Claims.StaleReservations(ctx, s.Clock().Add(-staleAfter), 100)
+	if err != nil {
+		return err
+	}
+	for _, claim := range reservations {
+		if err := s.Creator.CreateReservation(ctx, claim); err != nil {
+			return err
+		}
+	}
+	if _, err := s.Claims.RetireReservations(ctx, 500, s.Clock()); err != nil {
+		return err
 	}
 	return s.Claims.SweepExpired(ctx, s.Clock())
 }

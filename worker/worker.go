@@ -1,7 +1,8 @@
 // Package worker serves the workflows and activities of Latchkey to Temporal, and
-// runs the two loops that connect Postgres with Temporal: the [Dispatcher], which
-// wakes workflows for what transactions have committed, and the [Sweeper], which
-// finishes what a crash left half made (BEHAVIOUR.md E1, E2).
+// runs the loops that connect Postgres with Temporal: the [Dispatcher], which
+// wakes workflows for what transactions have committed, the [Sweeper], which
+// finishes what a crash left half made (BEHAVIOUR.md E1, E2), and the [Replanner],
+// which follows changed zones (T4).
 package worker
 
 import (
@@ -33,6 +34,7 @@ func New(c client.Client, a *activities.Activities) worker.Worker {
 // Register registers everything that recorded histories may refer to.
 func Register(w worker.Registry, a *activities.Activities) {
 	w.RegisterWorkflow(workflows.Invitation)
+	w.RegisterWorkflow(workflows.Reservation)
 	w.RegisterWorkflow(workflows.Panel)
 	w.RegisterWorkflow(workflows.Outbox)
 	w.RegisterActivity(a)

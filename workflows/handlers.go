@@ -19,6 +19,12 @@ func handle[Q any](ctx workflow.Context, r *run, name string, validate func(work
 	return workflow.SetUpdateHandlerWithOptions(ctx, name,
 		func(ctx workflow.Context, request Q) (int64, error) {
 			id := workflow.GetCurrentUpdateInfo(ctx).ID
+			if err := workflow.Await(ctx, func() bool { return !r.reading || r.released != nil }); err != nil {
+				return 0, err
+			}
+			if r.released != nil {
+				return 0, r.released
+			}
 			if !r.item.History().HasHandled(id) {
 				if err := apply(ctx, request); err != nil {
 					return 0, refusalToTemporal(err)

@@ -26,6 +26,42 @@ type ledger struct {
 	changes  []access.Change
 	reviews  []time.Time // answers to ReviewVerification, in order
 	released bool
+
+	reservations []access.Reservation
+	standing     access.Standing // where the key is
+	held         access.Reservation
+	reading      func() // what comes while a run reads what is held
+}
+
+// ReservationFacts is what Postgres holds when a workflow begins.
+func (l *ledger) ReservationFacts(context.Context, string) (access.Reservation, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reading != nil {
+		l.reading()
+	}
+	return l.held, nil
+}
+
+func (l *ledger) RecordReservation(_ context.Context, s access.Reservation, _ time.Time) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reservations = append(l.reservations, s)
+	l.changes = append(l.changes, s.Pending...)
+	return 0, nil
+}
+
+func (l *ledger) ReservationStanding(context.Context, string) (access.Standing, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.standing, nil
+}
+
+// moveKey is what a box's report would leave in Postgres.
+func (l *ledger) moveKey(s access.Standing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.standing = s
 }
 
 func (l *ledger) RecordInvitation(_ context.Context, s access.Invitation, _ time.Time) error {
@@ -80,20 +116,22 @@ func newEnvironment(t *testing.T) *environment {
 	e := &environment{TestWorkflowEnvironment: s.NewTestWorkflowEnvironment(), t: t, ledger: &ledger{}}
 	e.SetStartTime(start)
 	e.RegisterWorkflow(workflows.Invitation)
+	e.RegisterWorkflow(workflows.Reservation)
 	e.RegisterActivity(&activities.Activities{Records: e.ledger, Clock: func() time.Time { return start }})
 	return e
 }
 
 // update sends an update after a delay and reports what came of it.
 func (e *environment) update(after time.Duration, id, name string, arg any, done func(err error)) {
-	e.RegisterDelayedCallback(func() {
-		callback := &testsuite.TestUpdateCallback{
-			OnAccept:   func() {},
-			OnReject:   func(err error) { done(err) },
-			OnComplete: func(_ any, err error) { done(err) },
-		}
-		e.UpdateWorkflow(name, id, callback, arg)
-	}, after)
+	e.RegisterDelayedCallback(func() { e.updateNow(id, name, arg, done) }, after)
+}
+
+func (e *environment) updateNow(id, name string, arg any, done func(err error)) {
+	e.UpdateWorkflow(name, id, &testsuite.TestUpdateCallback{
+		OnAccept:   func() {},
+		OnReject:   func(err error) { done(err) },
+		OnComplete: func(_ any, err error) { done(err) },
+	}, arg)
 }
 
 func (e *environment) mustUpdate(after time.Duration, name string, arg any) {

@@ -31,6 +31,7 @@ type run struct {
 	again   func(ctx workflow.Context) error // continue as new with the whole state
 	changes int                              // counts what handlers did, so that a sleeping loop looks again
 
+	reading bool // the state is about to be replaced; handlers wait
 	// released is set once Postgres said that the claim is gone.
 	released error
 }
@@ -119,7 +120,7 @@ func (r *run) sleep(ctx workflow.Context, until time.Time) error {
 // item meanwhile; then there is more to do.
 func (r *run) close(ctx workflow.Context) (done bool, err error) {
 	seen := r.changes
-	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+	if err := workflow.Await(ctx, func() bool { return r.changes != seen || workflow.AllHandlersFinished(ctx) }); err != nil {
 		return false, err
 	}
 	r.drain(ctx)
@@ -131,16 +132,23 @@ func (r *run) close(ctx workflow.Context) (done bool, err error) {
 func (r *run) record(ctx workflow.Context, state string, write func(ctx workflow.Context) error) error {
 	revision := r.item.History().Revision
 	err := write(recordOptions(ctx, fmt.Sprintf("record revision %d: %s", revision, state)))
-	if isReleased(err) {
-		r.released = err
-		r.changes++
-		if awaitErr := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); awaitErr != nil {
-			return awaitErr
-		}
-	}
 	if err != nil {
-		return err
+		return r.giveUp(ctx, err)
 	}
 	r.item.History().Confirm(revision)
 	return nil
+}
+
+// giveUp returns err; if it says that the claim is gone, not before everybody who
+// waits has been told.
+func (r *run) giveUp(ctx workflow.Context, err error) error {
+	if !isReleased(err) {
+		return err
+	}
+	r.released = err
+	r.changes++
+	if awaitErr := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); awaitErr != nil {
+		return awaitErr
+	}
+	return err
 }

@@ -25,7 +25,10 @@ func Reservation(ctx workflow.Context, s access.Reservation) error {
 	if err := r.register(ctx); err != nil {
 		return err
 	}
-	err := r.loop(ctx)
+	err := r.begin(ctx)
+	if err == nil {
+		err = r.loop(ctx)
+	}
 	if isReleased(err) {
 		return nil // the API gave up the claim before the workflow could keep it: there is no reservation
 	}
@@ -35,6 +38,23 @@ func Reservation(ctx workflow.Context, s access.Reservation) error {
 type reservationRun struct {
 	run
 	s *access.Reservation
+}
+
+// begin makes the state that of Postgres, once per chain of runs: what the caller
+// read may have changed before this run began, by the last words of the run before.
+func (r *reservationRun) begin(ctx workflow.Context) error {
+	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" {
+		return nil // nobody else has written since
+	}
+	r.reading = true
+	defer func() { r.reading = false }()
+	ctx = recordOptions(ctx, "what does Postgres hold?")
+	var held access.Reservation
+	if err := workflow.ExecuteLocalActivity(ctx, records.ReadReservation, r.s.ID).Get(ctx, &held); err != nil {
+		return r.giveUp(ctx, err)
+	}
+	*r.s = held
+	return nil
 }
 
 func newReservationRun(ctx workflow.Context, s *access.Reservation) *reservationRun {
@@ -64,7 +84,7 @@ func (r *reservationRun) recordReservation(ctx workflow.Context) error {
 func (r *reservationRun) look(ctx workflow.Context) error {
 	standing, err := r.standing(ctx)
 	if err == nil {
-		r.s.Learn(standing)
+		r.s.Learn(standing, workflow.Now(ctx))
 	}
 	return err
 }

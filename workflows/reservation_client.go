@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -42,16 +43,27 @@ func (c *Client) DecideVisitorID(ctx context.Context, s access.Reservation, upda
 	return c.reservation(ctx, s, updateID, updateDecideID, q)
 }
 
+// closingTries is how often an update is sent to a workflow that was just about to
+// close. Each time it is gone by the next.
+const closingTries = 3
+
 // reservation asks something of a reservation. One whose workflow is over is
-// started again from s, which Postgres holds and which is final then.
+// started again; it reads then what Postgres holds, so s may be a little old.
 func (c *Client) reservation(ctx context.Context, s access.Reservation, updateID, name string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	handle, err := c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-		StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(reservationOptions(s), Reservation, s),
-		UpdateOptions:          updateOptions("", updateID, name, arg),
-	})
-	return settled(ctx, handle, err)
+	var err error
+	for range closingTries {
+		var handle client.WorkflowUpdateHandle
+		handle, err = c.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+			StartWorkflowOperation: c.Temporal.NewWithStartWorkflowOperation(reservationOptions(s), Reservation, s),
+			UpdateOptions:          updateOptions("", updateID, name, arg),
+		})
+		if err = settled(ctx, handle, err); !errors.Is(err, ErrClosed) {
+			break
+		}
+	}
+	return err
 }
 
 func (c *Client) wakeReservation(ctx context.Context, id string) error {
