@@ -23,7 +23,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Items are the workflows that own invitations.
 	Items Items
-	// Doors opens entrances.
+	// Reservations are the workflows that own reservations.
+	Reservations Reservations
+	// Doors opens entrances and slots.
 	Doors Doors
 	// Engine is who the engine is to panels; enrolment codes are bound to its key (P1).
 	Engine panel.Engine
@@ -57,8 +59,8 @@ type service struct {
 // New builds the handler of the whole API. The error says which part of the
 // configuration is missing or wrong.
 func New(config Config) (http.Handler, error) {
-	if config.Store == nil || config.Logger == nil || config.Items == nil || config.Doors == nil || config.Engine.Key == nil {
-		return nil, errors.New("api: Store, Logger, Items, Doors and Engine are needed")
+	if config.Store == nil || config.Logger == nil || config.Items == nil || config.Reservations == nil || config.Doors == nil || config.Engine.Key == nil {
+		return nil, errors.New("api: Store, Logger, Items, Reservations, Doors and Engine are needed")
 	}
 	s := &service{Config: config, metrics: newMetrics(), creating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	gin.SetMode(gin.ReleaseMode)
@@ -86,7 +88,7 @@ func New(config Config) (http.Handler, error) {
 // panel and what it does afterwards; a body has its own limit, in readBody.
 const (
 	readHeaderTimeout = 5 * time.Second
-	writeTimeout      = 60 * time.Second
+	writeTimeout      = 90 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
 )

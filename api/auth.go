@@ -42,6 +42,9 @@ var (
 	readInvitations = keyWith(directory.ScopeRead, directory.ScopeInvitations)
 	editInvitations = keyWith(directory.ScopeInvitations)
 	unlock          = keyWith(directory.ScopeUnlock)
+
+	readReservations = keyWith(directory.ScopeRead, directory.ScopeReservations)
+	editReservations = keyWith(directory.ScopeReservations)
 )
 
 // keyWith asks for an API key with at least one of the scopes.

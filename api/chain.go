@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -104,28 +105,37 @@ func secure(c *gin.Context) {
 
 // The limits of a body.
 const (
-	maxBodyBytes    = 1 << 20
-	bodyReadTimeout = 15 * time.Second
+	maxBodyBytes     = 1 << 20
+	bodyReadTimeout  = 15 * time.Second
+	photoReadTimeout = time.Minute
 )
 
 // readBody reads the whole body within the limits, so that what follows can read
 // it twice and nothing else has to think of a client that sends slowly or without end.
-func (s *service) readBody(c huma.Context, next func(huma.Context)) {
+func (s *service) readBody(limit int64) func(c huma.Context, next func(huma.Context)) {
+	return func(c huma.Context, next func(huma.Context)) { s.readUpTo(limit, c, next) }
+}
+
+func (s *service) readUpTo(limit int64, c huma.Context, next func(huma.Context)) {
 	request := humagin.Unwrap(c).Request
-	if request.ContentLength > maxBodyBytes {
+	if request.ContentLength > limit {
 		c.SetHeader("Connection", "close")
-		writeProblem(c, bodyTooLarge())
+		writeProblem(c, bodyTooLarge(limit))
 		return
 	}
-	if err := c.SetReadDeadline(time.Now().Add(bodyReadTimeout)); err != nil {
+	patience := bodyReadTimeout
+	if limit > maxBodyBytes { // a photo from a phone takes its time
+		patience = photoReadTimeout
+	}
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		writeProblem(c, s.explainInside(c, err))
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(humagin.Unwrap(c).Writer, request.Body, maxBodyBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(humagin.Unwrap(c).Writer, request.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		writeProblem(c, bodyTooLarge())
+		writeProblem(c, bodyTooLarge(limit))
 		return
 	case err != nil:
 		writeProblem(c, newProblem(http.StatusBadRequest, directory.CodeInvalid, "The body ended before it was complete. Send the request again."))
@@ -139,8 +149,8 @@ func (s *service) readBody(c huma.Context, next func(huma.Context)) {
 	next(c)
 }
 
-func bodyTooLarge() *Problem {
-	return newProblem(http.StatusRequestEntityTooLarge, codeBodyTooLarge, "The body is larger than 1 MiB. Send less.")
+func bodyTooLarge(limit int64) *Problem {
+	return newProblem(http.StatusRequestEntityTooLarge, codeBodyTooLarge, fmt.Sprintf("The body is larger than %d MiB. Send less.", limit>>20))
 }
 
 // explainInside is explain for middleware.

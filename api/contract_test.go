@@ -78,7 +78,7 @@ func start(t *testing.T) *engine {
 		Store: db, Logger: slog.New(slog.NewJSONHandler(logs, nil)), Outbox: true, Version: "test",
 		Engine: panel.Engine{KeyID: identity.ID, Key: identity.Private},
 		// No call of these tests reaches a workflow or a door.
-		Items: &workflows.Client{}, Doors: activities.NewOpener(db, nil, time.Now, slog.New(slog.DiscardHandler)),
+		Items: &workflows.Client{}, Reservations: &workflows.Client{}, Doors: activities.NewOpener(db, nil, time.Now, slog.New(slog.DiscardHandler)),
 		Ready: []api.Check{{Name: "database", Ask: db.Ping}},
 	})
 	if err != nil {

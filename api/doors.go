@@ -12,9 +12,10 @@ import (
 	"latchkey/internal/store"
 )
 
-// Doors opens doors; *activities.Opener satisfies it.
+// Doors opens doors and slots; *activities.Opener satisfies it.
 type Doors interface {
 	Unlock(ctx context.Context, q activities.UnlockRequest) (activities.Outcome, error)
+	OpenSlot(ctx context.Context, q activities.SlotRequest) (activities.Outcome, error)
 }
 
 type entranceInput struct {

@@ -92,18 +92,18 @@ func (s *service) createInvitation(ctx context.Context, in *createInvitationInpu
 		return nil, err
 	}
 	if err := s.Items.CreateInvitation(ctx, claimed); err != nil {
-		if recorded := s.giveUp(ctx, claimed.ID); !recorded {
+		if recorded := s.giveUpClaim(ctx, claimed.ID, s.Store.ReleaseInvitation); !recorded {
 			return nil, err
 		}
 	}
 	return s.showInvitation(ctx, claimed.ID)
 }
 
-// giveUp releases a claim and reports whether it was an invitation after all.
-func (s *service) giveUp(ctx context.Context, invitationID string) (recorded bool) {
+// giveUpClaim releases a claim and reports whether it was recorded after all.
+func (s *service) giveUpClaim(ctx context.Context, id string, release func(context.Context, string) (bool, error)) (recorded bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	released, err := s.Store.ReleaseInvitation(ctx, invitationID)
+	released, err := release(ctx, id)
 	if err != nil { // the sweeper will find it
 		return false
 	}
@@ -306,7 +306,7 @@ func (s *service) editOf(ctx context.Context, in *changeInvitationInput, inv sto
 	}
 	b := &in.Body
 	if b.StartsAt.Sent || b.EndsAt.Sent {
-		window, err := changedWindow(inv, b.StartsAt, b.EndsAt)
+		window, err := changedWindow(inv.Invitation.Window, inv.Zone.String(), b.StartsAt, b.EndsAt)
 		if err != nil {
 			return edit, err
 		}
@@ -361,8 +361,8 @@ func windowIn(timeZone string, w access.Window, startsAt, endsAt *string) (acces
 	return w, w.Check()
 }
 
-func changedWindow(inv store.Invitation, startsAt, endsAt OmittableNullable[string]) (access.Window, error) {
-	w := inv.Invitation.Window
+// changedWindow is a window with the ends that were sent, resolved in a zone (T1).
+func changedWindow(w access.Window, timeZone string, startsAt, endsAt OmittableNullable[string]) (access.Window, error) {
 	var start, end *string
 	switch {
 	case startsAt.Null:
@@ -376,5 +376,5 @@ func changedWindow(inv store.Invitation, startsAt, endsAt OmittableNullable[stri
 	case endsAt.Sent:
 		end = &endsAt.Value
 	}
-	return windowIn(inv.Zone.String(), w, start, end)
+	return windowIn(timeZone, w, start, end)
 }

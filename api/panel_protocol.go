@@ -3,8 +3,11 @@ package api
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"latchkey/activities"
 	"latchkey/internal/access"
@@ -47,26 +50,53 @@ func (s *service) enrolPanel(ctx context.Context, in *signedInput) (*signedOutpu
 	if err != nil {
 		return nil, protocolError(err)
 	}
-	panelID, err := s.Store.EnrolPanel(ctx, panel.HashEnrolmentCode(request.EnrolmentCode), key, request.Address, now)
+	encryption, err := encryptionKey(request)
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.everythingFor(ctx, panelID)
+	panelID, err := s.Store.EnrolPanel(ctx, panel.HashEnrolmentCode(request.EnrolmentCode), key, encryption, request.Address, now)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.everythingFor(ctx, panelID, "") // the first part; the panel asks for the rest with its first sync
 	if err != nil {
 		return nil, err
 	}
 	return signedAnswer(s.Engine.SignEnrolled(panel.EnrolAnswer{
-		PanelID: panelID, Grants: all.Grants, Entrances: all.Entrances, TimeZone: all.TimeZone,
+		PanelID: panelID, Grants: all.Grants, Entrances: all.Entrances, TimeZone: all.TimeZone, Kind: all.Kind, Slots: all.Slots, Keys: all.Keys,
 	}, envelope.ID, now))
 }
 
-// everythingFor is all that a panel should hold.
-func (s *service) everythingFor(ctx context.Context, panelID string) (panel.SyncAnswer, error) {
+// encryptionKey is the key that a panel wants booking codes encrypted to, as it is
+// stored; nil if it brings none.
+func encryptionKey(request panel.EnrolRequest) ([]byte, error) {
+	if request.EncryptionKey == nil {
+		return nil, nil
+	}
+	if _, err := panel.SealCode(*request.EncryptionKey, "", ""); err != nil {
+		return nil, newProblem(http.StatusBadRequest, string(panel.CodeMalformed), "encryption_key must be a public P-256 key as a JWK.")
+	}
+	return request.EncryptionKey.MarshalJSON()
+}
+
+// grantsPerAnswer keeps one part of a sync well under the largest message.
+const grantsPerAnswer = 500
+
+// everythingFor is all that a panel should hold, in parts: the one after a grant.
+func (s *service) everythingFor(ctx context.Context, panelID, after string) (panel.SyncAnswer, error) {
 	identity, err := s.Store.PanelIdentity(ctx, panelID)
 	if err != nil {
 		return panel.SyncAnswer{}, err
 	}
-	grants, err := s.Store.PanelGrants(ctx, panelID)
+	grants, err := s.Store.PanelGrants(ctx, panelID, after, grantsPerAnswer)
+	if err != nil {
+		return panel.SyncAnswer{}, err
+	}
+	wire, err := WireGrants(ctx, s.Store, identity, grants)
+	if err != nil {
+		return panel.SyncAnswer{}, err
+	}
+	keys, err := s.Store.PanelKeys(ctx, panelID)
 	if err != nil {
 		return panel.SyncAnswer{}, err
 	}
@@ -74,9 +104,14 @@ func (s *service) everythingFor(ctx context.Context, panelID string) (panel.Sync
 	if err != nil {
 		return panel.SyncAnswer{}, err
 	}
-	all := panel.SyncAnswer{Grants: []panel.Grant{}, Entrances: []panel.Entrance{}, TimeZone: identity.TimeZone}
-	for _, g := range grants {
-		all.Grants = append(all.Grants, WireGrant(g))
+	all := panel.SyncAnswer{
+		Grants: wire, Entrances: []panel.Entrance{}, TimeZone: identity.TimeZone, Kind: string(identity.Kind), Slots: identity.Slots,
+	}
+	if len(grants) == grantsPerAnswer {
+		all.Next = grants[len(grants)-1].ID
+	}
+	for _, k := range keys {
+		all.Keys = append(all.Keys, panel.KeyPlace{KeyID: k.KeyID, Slot: k.Slot})
 	}
 	for _, e := range entrances {
 		all.Entrances = append(all.Entrances, panel.Entrance{EntranceID: e.ID, Name: e.Name})
@@ -84,11 +119,53 @@ func (s *service) everythingFor(ctx context.Context, panelID string) (panel.Sync
 	return all, nil
 }
 
-// WireGrant is a grant as panels read it.
-func WireGrant(g access.Grant) panel.Grant {
+// BookingCodes opens the codes of reservations; the store does.
+type BookingCodes interface {
+	BookingCodes(ctx context.Context, reservationIDs []string) (map[string]string, error)
+}
+
+// WireGrants is grants as a panel reads them: those of reservations with their
+// booking code, encrypted to that panel (P1). A panel that cannot take codes gets
+// none, so that nothing opens by them.
+func WireGrants(ctx context.Context, codes BookingCodes, to store.PanelIdentity, grants []access.Grant) ([]panel.Grant, error) {
+	wire := make([]panel.Grant, 0, len(grants))
+	var reservations []string
+	for _, g := range grants {
+		wire = append(wire, wireGrant(g))
+		if g.Kind == access.GrantReservation && !g.Tombstone {
+			reservations = append(reservations, g.ID)
+		}
+	}
+	if len(reservations) == 0 || to.EncryptionKey == nil {
+		return wire, nil
+	}
+	var key jose.JSONWebKey
+	if err := key.UnmarshalJSON(to.EncryptionKey); err != nil {
+		return nil, fmt.Errorf("encryption key of %s: %w", to.ID, err)
+	}
+	known, err := codes.BookingCodes(ctx, reservations)
+	if err != nil {
+		return nil, err
+	}
+	for n := range wire {
+		code, ok := known[wire[n].GrantID]
+		if !ok || wire[n].Tombstone {
+			continue
+		}
+		if wire[n].CodeJWE, err = panel.SealCode(key, wire[n].GrantID, code); err != nil {
+			return nil, err
+		}
+	}
+	return wire, nil
+}
+
+func wireGrant(g access.Grant) panel.Grant {
 	wire := panel.Grant{
 		GrantID: g.ID, Kind: "invitation", Revision: g.Revision, Tombstone: g.Tombstone,
 		StartsAt: instant(g.Start), EndsAt: instant(g.End), EntranceIDs: g.Entrances,
+	}
+	if g.Kind == access.GrantReservation {
+		wire.Kind, wire.KeyID, wire.NoPickup = string(g.Kind), g.KeyID, string(g.NoPickup)
 	}
 	if wire.EntranceIDs == nil {
 		wire.EntranceIDs = []string{}
@@ -98,10 +175,14 @@ func WireGrant(g access.Grant) panel.Grant {
 
 // WireCommand is a command as panels read it.
 func WireCommand(c activities.Command) panel.Command {
-	return panel.Command{
+	wire := panel.Command{
 		CommandID: c.ID, Op: panel.OpUnlock, EntranceID: c.EntranceID, GrantID: c.GrantID, GrantRevision: c.GrantRevision,
 		BootID: c.BootID, ExpiresAt: c.ExpiresAt.UTC(),
 	}
+	if c.Purpose != "" {
+		wire.Op, wire.Purpose, wire.KeyID, wire.PanelCode = panel.OpOpenSlot, panel.Purpose(c.Purpose), c.KeyID, c.PanelCode
+	}
+	return wire
 }
 
 // fromPanel opens a message of an enrolled panel.
@@ -141,13 +222,25 @@ func (s *service) panelEvents(ctx context.Context, in *signedInput) (*signedOutp
 	}
 	events := make([]store.PanelEvent, 0, len(batch.Events))
 	for _, e := range batch.Events {
-		events = append(events, store.PanelEvent(e))
+		events = append(events, reported(e))
 	}
 	seq, err := s.Store.IntakeEvents(ctx, panelID, batch.BootID, events, now)
 	if err != nil {
 		return nil, err
 	}
 	return s.toPanel(panelID, panel.TypeEventsAck, re, panel.EventsAck{BootID: batch.BootID, Seq: seq}, now)
+}
+
+// reported is an event of a panel as the store takes it in.
+func reported(e panel.Event) store.PanelEvent {
+	event := store.PanelEvent{
+		Seq: e.Seq, At: e.At, Type: e.Type, EntranceID: e.EntranceID, CommandID: e.CommandID, GrantID: e.GrantID, Code: e.Code,
+		Slot: e.Slot, KeyID: e.KeyID, Op: string(e.Op), Via: e.Via,
+	}
+	if e.Until != nil {
+		event.Until = *e.Until
+	}
+	return event
 }
 
 // panelTap decides about a phone that is held to a panel (I9).
@@ -186,7 +279,7 @@ func (s *service) panelSync(ctx context.Context, in *signedInput) (*signedOutput
 			return nil, err
 		}
 	}
-	all, err := s.everythingFor(ctx, panelID)
+	all, err := s.everythingFor(ctx, panelID, request.After)
 	if err != nil {
 		return nil, err
 	}

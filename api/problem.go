@@ -17,6 +17,7 @@ import (
 
 	"latchkey/internal/access"
 	"latchkey/internal/directory"
+	"latchkey/internal/photo"
 	"latchkey/internal/store"
 	"latchkey/workflows"
 )
@@ -34,6 +35,7 @@ type Problem struct {
 	NextAllowedAt *time.Time `json:"next_allowed_at,omitempty" doc:"With resend_cooldown and rate_limited: when the call will be accepted"`
 	From          *time.Time `json:"from,omitempty" doc:"With outside_window and outside_schedule: when the entrance will open"`
 	Count         int        `json:"count,omitempty" doc:"With in_use and guest_limit_reached: how many items are in the way"`
+	Conflict      *Busy      `json:"conflict,omitempty" doc:"With window_taken: the window in the way"`
 	Rule          string     `json:"rule,omitempty" doc:"With a refusal to open: the rule that decided" example:"I9"`
 	RequestID     string     `json:"request_id,omitempty" doc:"With 500: what to tell the operator"`
 
@@ -45,6 +47,13 @@ type Problem struct {
 type Fault struct {
 	Location string `json:"location" doc:"Where it is" example:"body.ends_at"`
 	Message  string `json:"message" doc:"What to change"`
+}
+
+// Busy is a window in which a key is somebody else's (K14).
+type Busy struct {
+	ReservationID string    `json:"reservation_id"`
+	StartsAt      time.Time `json:"starts_at"`
+	EndsAt        time.Time `json:"ends_at"`
 }
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
@@ -119,6 +128,17 @@ var statuses = map[string]int{
 	string(access.CodeResendCooldown):       http.StatusConflict,
 	string(access.CodeInvalidWindow):        http.StatusUnprocessableEntity,
 	string(access.CodeVerificationUnused):   http.StatusConflict,
+	string(access.CodeReservationRevoked):   http.StatusGone,
+	string(access.CodeReservationEnded):     http.StatusGone,
+	string(access.CodeVisitorIDRequired):    http.StatusForbidden,
+	string(access.CodeInvalidCodeFormat):    http.StatusUnprocessableEntity,
+	string(access.CodeWeakCode):             http.StatusUnprocessableEntity,
+	string(access.CodeNoReminder):           http.StatusUnprocessableEntity,
+	string(access.CodeRequestTooLate):       http.StatusServiceUnavailable,
+	string(photo.CodeTooLarge):              http.StatusUnprocessableEntity,
+	string(photo.CodeTooManyPixels):         http.StatusUnprocessableEntity,
+	string(photo.CodeUnsupported):           http.StatusUnprocessableEntity,
+	string(photo.CodeNotReadable):           http.StatusUnprocessableEntity,
 }
 
 // newProblem builds the answer to one code.
@@ -139,6 +159,7 @@ func problemOf(err error) *Problem {
 		domain  *directory.Error
 		refusal *access.Refusal
 		limited *store.RateLimited
+		taken   *store.WindowTaken
 	)
 	switch {
 	case errors.As(err, &problem):
@@ -147,6 +168,10 @@ func problemOf(err error) *Problem {
 		p := coded(codeRateLimited, "Too many sign-in codes were asked for. Wait until next_allowed_at, then ask again.")
 		p.NextAllowedAt = instant(limited.RetryAt)
 		p.retryAfter = max(time.Second, time.Until(limited.RetryAt))
+		return p
+	case errors.As(err, &taken):
+		p := coded(store.CodeWindowTaken, "Another reservation has the key for a part of this time. Choose a time before or after the one in conflict.")
+		p.Conflict = &Busy{ReservationID: taken.ReservationID, StartsAt: taken.StartsAt, EndsAt: taken.EndsAt}
 		return p
 	case errors.As(err, &domain):
 		p := coded(domain.Code, domain.Detail)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
+
+	"latchkey/internal/photo"
 )
 
 // route is one line of the route table.
@@ -21,6 +23,7 @@ type route struct {
 	within       time.Duration // the deadline of the handler's context
 	ownClaim     bool          // the handler claims the idempotency key in its own transaction
 	unkeyed      bool          // a POST that is repeatable by its own means
+	body         int64         // the largest body, in bytes
 	register     func(*service, huma.API)
 }
 
@@ -38,6 +41,9 @@ func claimsItself(r *route) { r.ownClaim = true }
 // unkeyed takes no Idempotency-Key: the messages of panels have ids of their own (P1).
 func unkeyed(r *route) { r.unkeyed = true }
 
+// photograph takes a body as large as a photo of a phone is.
+func photograph(r *route) { r.body, r.within = photo.MaxBytes+1<<20, photoReadTimeout+handlerTimeout }
+
 // handlerTimeout is how long a call may take. It is shorter than what callers
 // usually wait, so that they get an answer that says what to do.
 const handlerTimeout = 10 * time.Second
@@ -45,7 +51,7 @@ const handlerTimeout = 10 * time.Second
 // handle makes one line of the table. The handler's errors go through the
 // problem table; what is unexpected is logged here, once.
 func handle[I, O any](method, path string, needs needs, summary string, handler func(*service, context.Context, *I) (*O, error), options ...option) route {
-	r := route{method: method, path: path, needs: needs, summary: summary, within: handlerTimeout}
+	r := route{method: method, path: path, needs: needs, summary: summary, within: handlerTimeout, body: maxBodyBytes}
 	for _, apply := range options {
 		apply(&r)
 	}
@@ -73,7 +79,7 @@ func (s *service) operation(r route) huma.Operation {
 		BodyReadTimeout: -1,
 		Security:        r.needs.security(),
 		Description:     r.needs.describe(),
-		Middlewares:     huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody},
+		Middlewares:     huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody(r.body)},
 	}
 	if r.method == http.MethodPost && !r.unkeyed {
 		op.Parameters = []*huma.Param{idempotencyParameter()}

@@ -34,6 +34,14 @@ func (s *service) routes() []route {
 		handle(http.MethodPatch, "/v1/entrances/{id}", editDirectory, "Change an entrance", (*service).changeEntrance),
 		handle(http.MethodDelete, "/v1/entrances/{id}", editDirectory, "Delete an entrance", (*service).deleteEntrance),
 
+		handle(http.MethodPost, "/v1/keys", editDirectory, "Add a key that lives in a SmartBox", (*service).createKey, created),
+		handle(http.MethodGet, "/v1/keys", readDirectory, "List keys", (*service).listKeys),
+		handle(http.MethodGet, "/v1/keys/{id}", readDirectory, "Get a key", (*service).getKey),
+		handle(http.MethodPatch, "/v1/keys/{id}", editDirectory, "Change a key or where it lives", (*service).changeKey),
+		handle(http.MethodDelete, "/v1/keys/{id}", editDirectory, "Delete a key that was never reserved", (*service).deleteKey),
+		handle(http.MethodGet, "/v1/keys/{id}/custody", readReservations, "List who had the key, newest first", (*service).listCustody),
+		handle(http.MethodPost, "/v1/keys/{id}/custody", editReservations, "Correct where the key is", (*service).correctCustody),
+
 		handle(http.MethodPost, "/v1/api-keys", admin, "Create an API key", (*service).createAPIKey, created),
 		handle(http.MethodGet, "/v1/api-keys", admin, "List API keys", (*service).listAPIKeys),
 		handle(http.MethodGet, "/v1/api-keys/{id}", admin, "Get an API key", (*service).getAPIKey),
@@ -53,6 +61,26 @@ func (s *service) routes() []route {
 		handle(http.MethodPost, "/v1/invitations/{id}/verification", unlock, "Get a tap token for on-site verification", (*service).startVerification, created),
 		handle(http.MethodGet, "/v1/invitations/{id}/verification", readInvitations, "Get the latest verification attempt", (*service).getVerification),
 		handle(http.MethodPost, "/v1/invitations/{id}/verification/require", editInvitations, "Make the guest verify again", (*service).requireVerification),
+
+		// Reservations
+		handle(http.MethodGet, "/v1/keys/{id}/visitors", readReservations, "List the reservations of a key, newest first", (*service).listKeyVisitors),
+		handle(http.MethodPost, "/v1/reservations", editReservations, "Reserve a key for a visitor", (*service).createReservation, created),
+		handle(http.MethodGet, "/v1/reservations", readReservations, "List reservations, newest first", (*service).listReservations),
+		handle(http.MethodGet, "/v1/reservations/{id}", readReservations, "Get a reservation", (*service).getReservation),
+		handle(http.MethodPatch, "/v1/reservations/{id}", editReservations, "Change times, reminder, photo ID or notes", (*service).changeReservation),
+		handle(http.MethodGet, "/v1/reservations/{id}/details", readReservations, "Get code, URL and all details as text", (*service).reservationDetails),
+		handle(http.MethodPost, "/v1/reservations/{id}/resend", editReservations, "Send the access instructions again", (*service).resendReservation),
+		handle(http.MethodPost, "/v1/reservations/{id}/revoke", editReservations, "End picking up", (*service).revokeReservation),
+		handle(http.MethodGet, "/v1/reservations/{id}/photo-id", editReservations, "Look at the visitor's photo ID", (*service).getVisitorID),
+		handle(http.MethodPost, "/v1/reservations/{id}/id-check", editReservations, "Confirm or reject the visitor's photo ID", (*service).checkVisitorID),
+		handle(http.MethodPost, "/v1/reservations/{id}/pickup", unlock, "Open the slot of the key", (*service).pickUp, claimsItself),
+		handle(http.MethodPost, "/v1/reservations/{id}/dropoff", unlock, "Open a free slot to return the key", (*service).dropOff, claimsItself),
+
+		// Visitors, by the secret of the booking URL
+		handle(http.MethodGet, "/v1/visits/{token}", public, "See a reservation as its visitor", (*service).getVisit),
+		handle(http.MethodPost, "/v1/visits/{token}/pickup", public, "Open the slot of the key", (*service).visitPickUp, claimsItself),
+		handle(http.MethodPost, "/v1/visits/{token}/dropoff", public, "Open a free slot to return the key", (*service).visitDropOff, claimsItself),
+		handle(http.MethodPut, "/v1/visits/{token}/photo-id", public, "Supply a photo ID", (*service).putVisitorID, photograph),
 
 		// Guests
 		handle(http.MethodPost, "/v1/sign-in/code", public, "Send a sign-in code", (*service).sendSignInCode, accepted),

@@ -24,7 +24,7 @@ func (e *engine) deliver(to string) {
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		m, err := notify.Render(notify.Template(queued.Template), "en", time.UTC, notify.Data{Code: code, CodeMinutes: 10})
+		m, err := notify.Render(notify.ChannelEmail, notify.Template(queued.Template), "en", time.UTC, notify.Data{Code: code, CodeMinutes: 10})
 		if err != nil {
 			e.t.Fatal(err)
 		}

@@ -76,7 +76,7 @@ func view(t *testing.T) web.InvitationView {
 
 func message(t *testing.T) notify.Message {
 	t.Helper()
-	m, err := notify.Render(access.TemplateInvitation, "en", tokyo(t), notify.Data{
+	m, err := notify.Render(notify.ChannelEmail, access.TemplateInvitation, "en", tokyo(t), notify.Data{
 		InviterName: "Ben O’Hara", GuestName: "Ana", GuestEmail: "ana@example.com", PropertyName: "Harbour House",
 		EntranceNames: []string{"Main door"}, ExpiresAt: time.Date(2026, 11, 30, 6, 0, 0, 0, time.UTC),
 		AcceptURL: "https://door.example/i/secret",
