@@ -34,7 +34,9 @@ func main() {
 		fail(err)
 	}
 	command, err := parser.Parse(os.Args[1:])
-	parser.FatalIfErrorf(err)
+	if err != nil {
+		fail(fmt.Errorf("%w (see latchkey --help)", err))
+	}
 	if err := command.Run(); err != nil {
 		fail(err)
 	}

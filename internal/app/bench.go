@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"latchkey/internal/story"
@@ -17,6 +16,7 @@ import (
 type Bench struct {
 	Unlocks     int  `help:"How many unlocks to measure." default:"600"`
 	Invitations int  `help:"How many invitations to create beside them." default:"500"`
+	Checkout    int  `help:"How many reservations end in the same second; 0: skip." default:"5000"`
 	Rest        bool `help:"Measure the program at rest a minute after 1,000 creations." default:"true" negatable:""`
 }
 
@@ -67,10 +67,19 @@ func (c *Bench) Run(ctx context.Context) (err error) {
 	fmt.Printf("\nWhile %d invitations were created (%.0f a second):\n", c.Invitations, float64(c.Invitations)/took.Seconds())
 	busy.print("unlock")
 	fmt.Printf("  unlock p99 is %.2f times the quiet one (wanted: at most 2)\n", ratio(busy["unlock"].at(99), quiet["unlock"].at(99)))
-	if !c.Rest {
+	if c.Rest {
+		if err := door.atRest(ctx, host, 1000-c.Invitations); err != nil {
+			return err
+		}
+	}
+	if c.Checkout == 0 {
 		return nil
 	}
-	return door.atRest(ctx, host, 1000-c.Invitations)
+	checkout, err := door.checkout(ctx, host, baseline)
+	if err != nil {
+		return fmt.Errorf("set up the check-out: %w", err)
+	}
+	return checkout.run(ctx, c.Checkout, c.Unlocks)
 }
 
 // bench is a door that can be unlocked and a property to invite to.
@@ -144,36 +153,10 @@ const creators = 4
 
 // create makes invitations, numbered from first on.
 func (b *bench) create(ctx context.Context, first, count int) error {
-	numbers := make(chan int)
-	failed := make(chan error, creators)
-	var group sync.WaitGroup
-	for range creators {
-		group.Go(func() {
-			for n := range numbers {
-				if _, err := b.invite(ctx, n); err != nil {
-					failed <- err
-					return
-				}
-			}
-			failed <- nil
-		})
-	}
-	var err error
-feed:
-	for n := range count {
-		select {
-		case numbers <- first + n:
-		case err = <-failed:
-			break feed
-		}
-	}
-	close(numbers)
-	group.Wait()
-	close(failed)
-	for e := range failed {
-		err = errors.Join(err, e)
-	}
-	return err
+	return parallel(creators, count, func(n int) error {
+		_, err := b.invite(ctx, first+n)
+		return err
+	})
 }
 
 // whileCreating unlocks one after another for as long as invitations are created.

@@ -61,7 +61,7 @@ func startBaseline(ctx context.Context, dataDir string) (*baseline, error) {
 		return nil, err
 	}
 	handler, err := api.New(api.Config{
-		Store: b.store, Logger: slog.New(slog.DiscardHandler), Doors: b, Items: &workflows.Client{},
+		Store: b.store, Logger: slog.New(slog.DiscardHandler), Doors: b, Items: &workflows.Client{}, Reservations: &workflows.Client{},
 		Engine: panel.Engine{KeyID: key.ID, Key: key.Private},
 	})
 	if err != nil {
@@ -100,6 +100,11 @@ func (b *baseline) Unlock(ctx context.Context, _ activities.UnlockRequest) (acti
 	}
 	_, err = b.pool.Exec(ctx, `UPDATE bench SET result = 'opened' WHERE id = $1`, id)
 	return activities.Outcome{Result: activities.ResultOpened, EventID: "evt_baseline"}, err
+}
+
+// OpenSlot implements api.Doors; nothing here asks for it.
+func (b *baseline) OpenSlot(context.Context, activities.SlotRequest) (activities.Outcome, error) {
+	return activities.Outcome{Result: activities.ResultUnreachable}, nil
 }
 
 // noOp is a workflow that answers an update with nothing: what Temporal alone costs.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"latchkey/internal/access"
@@ -76,16 +77,25 @@ func (d *delivery) compose(ctx context.Context, m store.QueuedMessage, now time.
 	}
 	var data notify.Data
 	zone := time.UTC
-	if m.Template == access.TemplateSignInCode {
-		data, err = d.signInData(m)
-	} else {
+	switch kind, _, _ := strings.Cut(m.ItemID, "_"); kind {
+	case "inv":
 		data, zone, err = d.invitationData(ctx, m, now)
+	case "res":
+		data, zone, err = d.reservationData(ctx, m, now)
+	case "pan":
+		data, zone, err = d.panelData(ctx, m)
+	default:
+		data, err = d.signInData(m)
 	}
 	if err != nil {
 		return notify.Message{}, err
 	}
-	message, err := notify.Render(m.Template, reader.Locale, zone, data)
+	channel := notify.Channel(m.Channel)
+	message, err := notify.Render(channel, m.Template, reader.Locale, zone, data)
 	message.ID, message.To, message.At = m.ID, reader.Email, now
+	if channel == notify.ChannelSMS {
+		message.To = reader.Mobile
+	}
 	return message, err
 }
 
@@ -122,4 +132,37 @@ func (d *delivery) invitationData(ctx context.Context, m store.QueuedMessage, no
 		data.Reason, err = d.store.Note(ctx, m.Params.NoteID)
 	}
 	return data, inv.Zone, err
+}
+
+func (d *delivery) reservationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
+	r, err := d.store.ReservationMessage(ctx, m.ItemID, now)
+	if err != nil {
+		return notify.Data{}, nil, fmt.Errorf("item: %w", err)
+	}
+	i := &r.Reservation
+	data := notify.Data{
+		HostName: r.Host.Name, VisitorName: r.Visitor.Name, PropertyName: r.PropertyName, KeyName: r.KeyName,
+		StartsAt: i.Plan.Window.Start, EndsAt: i.Plan.Window.End, BookingCode: r.Code, BookingURL: d.baseURL + "/r/" + r.Token,
+		AccessNotes: r.AccessNotes, VisitorIDNeeded: i.Document.Required && i.Document.State() != access.IDConfirmed,
+		LateSince: i.OverSince(now), NextStart: i.Plan.Window.Start,
+	}
+	if m.Template == access.TemplateKeyMissing && r.Custody.HolderID != "" {
+		if data.HolderName, err = d.store.VisitorName(ctx, r.Custody.HolderID); err != nil {
+			return data, nil, err
+		}
+	}
+	if m.Params.NoteID != "" {
+		data.Reason, err = d.store.Note(ctx, m.Params.NoteID)
+	}
+	return data, r.Zone, err
+}
+
+// panelData is about a SmartBox that refuses typed codes (P7).
+func (d *delivery) panelData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
+	name, property, timeZone, err := d.store.PanelPlace(ctx, m.ItemID)
+	if err != nil {
+		return notify.Data{}, nil, fmt.Errorf("panel: %w", err)
+	}
+	zone, err := time.LoadLocation(timeZone)
+	return notify.Data{PanelName: name, PropertyName: property, LockedUntil: m.Params.At}, zone, err
 }

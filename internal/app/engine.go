@@ -90,10 +90,16 @@ func (e *engine) startWorker(baseURL string, sender notify.Sender) {
 		Records: e.store, Grants: e.store, Panels: e.panels, Clock: time.Now,
 		Messages: &delivery{store: e.store, sender: sender, baseURL: baseURL, log: e.log},
 	}
-	items := &workflows.Client{Temporal: e.temporal}
+	items := e.items()
 	e.background(func(ctx context.Context) { e.serveWorkflows(ctx, a) })
 	e.background((&worker.Dispatcher{Wakeups: e.store, Waker: items, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Sweeper{Claims: e.store, Creator: items, Clock: time.Now, Log: e.log}).Run)
+	e.background((&worker.Replanner{Plans: e.store, Editor: items, Clock: time.Now, Log: e.log}).Run)
+}
+
+// items is the way to the workflows.
+func (e *engine) items() *workflows.Client {
+	return &workflows.Client{Temporal: e.temporal, Reservation: e.store.ReservationFacts}
 }
 
 // serveWorkflows starts the worker as soon as Temporal answers.
@@ -127,7 +133,7 @@ func (e *engine) startAPI(listener net.Listener, serving Serving) error {
 	e.onStop(func(context.Context) error { opener.Wait(); return nil })
 	handler, err := api.New(api.Config{
 		Store: e.store, Logger: e.log, Outbox: true, Version: Version, TrustedProxies: serving.TrustedProxies,
-		Items:   &workflows.Client{Temporal: e.temporal},
+		Items: e.items(), Reservations: e.items(),
 		Doors:   opener,
 		Engine:  e.panels.identity,
 		BaseURL: baseURL,

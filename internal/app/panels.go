@@ -24,27 +24,22 @@ type panelDriver struct {
 // grantTimeout is how long a panel may take to take in one grant.
 const grantTimeout = 5 * time.Second
 
-// target finds where a panel is and which key it signs with.
-func (d *panelDriver) target(ctx context.Context, panelID string) (panel.Target, error) {
-	p, err := d.store.PanelIdentity(ctx, panelID)
-	if err != nil {
-		return panel.Target{}, err
-	}
-	if p.Address == "" {
-		return panel.Target{}, fmt.Errorf("%w: it has announced no address", activities.ErrPanelUnreachable)
-	}
-	return panel.Target{PanelID: p.ID, Address: p.Address, PublicKey: p.PublicKey}, nil
-}
-
 // PutGrant implements activities.Panels.
 func (d *panelDriver) PutGrant(ctx context.Context, panelID string, g access.Grant) (int64, error) {
-	target, err := d.target(ctx, panelID)
+	p, err := d.store.PanelIdentity(ctx, panelID)
+	if err != nil {
+		return 0, err
+	}
+	if p.Address == "" {
+		return 0, fmt.Errorf("%w: it has announced no address", activities.ErrPanelUnreachable)
+	}
+	wire, err := api.WireGrants(ctx, d.store, p, []access.Grant{g})
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
-	ack, err := d.client.PutGrant(ctx, target, api.WireGrant(g))
+	ack, err := d.client.PutGrant(ctx, panel.Target{PanelID: p.ID, Address: p.Address, PublicKey: p.PublicKey}, wire[0])
 	return ack.Revision, panelError(err)
 }
 
@@ -55,7 +50,7 @@ func (d *panelDriver) Command(ctx context.Context, c activities.Command) (activi
 	if err != nil {
 		return activities.PanelAnswer{}, panelError(err)
 	}
-	return activities.PanelAnswer{Opened: result.Result == panel.ResultOpened, Code: string(result.Result), At: result.At}, nil
+	return activities.PanelAnswer{Opened: result.Result == panel.ResultOpened, Slot: result.Slot, Code: string(result.Result), At: result.At}, nil
 }
 
 // panelError says in the words of package activities whether a panel may have acted.

@@ -26,7 +26,7 @@ var program = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "latchkey")
-	build := exec.Command("go", "build", "-o", path, "latchkey")
+	build := exec.Command("go", "build", "-o", path, "latchkey") //nolint:noctx // the test's own timeout ends it
 	build.Stderr = os.Stderr
 	return path, build.Run()
 })
@@ -56,7 +56,7 @@ func (p *process) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.cmd = exec.Command(path, p.args...)
+	p.cmd = exec.Command(path, p.args...) //nolint:noctx // kill and stop end it
 	p.cmd.Stdout, p.cmd.Stderr = output, output
 	p.cmd.Env = append(os.Environ(), p.env...)
 	if err := p.cmd.Start(); err != nil {
@@ -85,9 +85,13 @@ func (p *process) kill() {
 	_ = p.cmd.Wait() // it was killed, and says so
 }
 
-// stop ends it as Ctrl-C would; it must end well.
+// stop ends it as Ctrl-C would; it must end well. If the test has failed, its last
+// words are told.
 func (p *process) stop() {
 	p.t.Helper()
+	if p.t.Failed() {
+		p.t.Logf("the last words of %s:\n%s", p.args[0], p.tail())
+	}
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		p.t.Fatal(err)
 	}
@@ -96,12 +100,19 @@ func (p *process) stop() {
 	}
 }
 
+// tail is the end of the output, without the requests that went well.
 func (p *process) tail() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
-	return string(text[max(0, len(text)-6000):])
+	var told strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, "msg=request") || strings.Contains(line, "status=5") {
+			told.WriteString(line)
+		}
+	}
+	return told.String()[max(0, told.Len()-6000):]
 }
 
 func await(ctx context.Context, holds func() bool) error {
@@ -137,13 +148,44 @@ type stage struct {
 	dir      string
 	data     string
 	url      string
-	temporal string
+	temporal string // the address of Temporal's frontend
 	engine   *process
-	panels   map[string]*story.Client
+	witness  *witness
+	panels   map[string]*panelProcess
+
+	// panelsReach is where panels think that the engine is, and between gives the
+	// address under which the engine reaches a panel: a line of the test, if set.
+	panelsReach string
+	between     func(name, address string) string
+}
+
+// panelProcess is a simulated panel that outlives the engine.
+type panelProcess struct {
+	*story.Client
+	id   string
+	code string // with which it enrolled
 }
 
 // newStage starts an engine on a directory of its own.
-func newStage(t *testing.T) *stage {
+func newStage(t *testing.T, env ...string) *stage {
+	t.Helper()
+	listen, temporal := freeAddress(t), freeAddress(t)
+	_, port, err := net.SplitHostPort(temporal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := bareStage(t, "http://"+listen)
+	s.temporal = temporal
+	s.engine = &process{t: t, log: filepath.Join(s.dir, "engine.log"), ready: "ready", env: env, args: []string{
+		"up", "--data", s.data, "--listen", listen, "--temporal-ui", freeAddress(t), "--temporal-port", port,
+	}}
+	s.engine.start()
+	t.Cleanup(s.engine.stop)
+	return s
+}
+
+// bareStage is a stage whose engine has yet to be put on it.
+func bareStage(t *testing.T, url string) *stage {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "latchkey-e2e-*")
 	if err != nil {
@@ -152,26 +194,13 @@ func newStage(t *testing.T) *stage {
 	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL runs as another user when we are root
 		t.Fatal(err)
 	}
-	listen, temporal := freeAddress(t), freeAddress(t)
-	_, port, err := net.SplitHostPort(temporal)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &stage{t: t, dir: dir, data: filepath.Join(dir, "data"), url: "http://" + listen, temporal: temporal, panels: map[string]*story.Client{}}
-	s.engine = &process{t: t, log: filepath.Join(dir, "engine.log"), ready: "ready", args: []string{
-		"up", "--data", s.data, "--listen", listen, "--temporal-ui", freeAddress(t), "--temporal-port", port,
-	}}
-	s.engine.start()
 	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the engine's last words:\n%s", s.engine.tail())
-		}
-		s.engine.stop()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
-	return s
+	return &stage{t: t, dir: dir, data: filepath.Join(dir, "data"), url: url, panelsReach: url,
+		witness: newWitness(), panels: map[string]*panelProcess{}}
 }
 
 // client is an app with the first admin key.
@@ -181,25 +210,37 @@ func (s *stage) client() *story.Client {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return story.NewClient(s.url, strings.TrimSpace(string(key)))
+	return s.asks(s.url, strings.TrimSpace(string(key)))
 }
 
-// putUp starts a panel as a process of its own, which outlives the engine.
+// asks is a client that the witness watches.
+func (s *stage) asks(url, token string) *story.Client {
+	s.witness.note(token)
+	c := story.NewClient(url, token)
+	c.HTTP.Transport = s.witness
+	return c
+}
+
+// putUp starts a panel as a process of its own. Asked again it waits for the same
+// panel to be enrolled.
 func (s *stage) putUp(ctx context.Context, name, code string) (*story.Client, error) {
-	if known, ok := s.panels[name]; ok {
-		return known, nil
+	p, known := s.panels[name]
+	if !known {
+		listen := freeAddress(s.t)
+		p = &panelProcess{Client: s.asks("http://"+listen, ""), code: code}
+		s.panels[name] = p
+		args := []string{"panelsim", "--engine", s.panelsReach, "--enrol", code, "--listen", listen, "--state", filepath.Join(s.dir, name+".panel")}
+		if s.between != nil {
+			args = append(args, "--address", s.between(name, p.URL))
+		}
+		program := &process{t: s.t, log: filepath.Join(s.dir, name+".log"), args: args}
+		program.start()
+		s.t.Cleanup(program.stop)
 	}
-	listen := freeAddress(s.t)
-	p := &process{t: s.t, log: filepath.Join(s.dir, name+".log"), args: []string{
-		"panelsim", "--engine", s.url, "--enrol", code, "--listen", listen, "--state", filepath.Join(s.dir, name+".panel"),
-	}}
-	p.start()
-	s.t.Cleanup(p.stop)
-	client := story.NewClient("http://"+listen, "")
-	s.panels[name] = client
-	return client, await(ctx, func() bool {
-		answer, err := client.Get(ctx, "/sim")
-		return err == nil && answer.Body.Text("panel_id") != ""
+	return p.Client, await(ctx, func() bool {
+		answer, err := p.Get(ctx, "/sim")
+		p.id = answer.Body.Text("panel_id")
+		return err == nil && p.id != ""
 	})
 }
 

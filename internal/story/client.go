@@ -71,6 +71,7 @@ func (o Object) at(path []string) any {
 // Answer is what a service answered.
 type Answer struct {
 	Status int
+	Header http.Header
 	Body   Object
 }
 
@@ -120,7 +121,7 @@ func (c *Client) Do(ctx context.Context, method, path, key string, body any) (An
 	if err = errors.Join(err, response.Body.Close()); err != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrAway, err)
 	}
-	answer := Answer{Status: response.StatusCode}
+	answer := Answer{Status: response.StatusCode, Header: response.Header}
 	if len(document) > 0 {
 		if err := json.Unmarshal(document, &answer.Body); err != nil {
 			return answer, fmt.Errorf("%s %s answered %d with something that is no JSON object", method, path, response.StatusCode)
