@@ -43,6 +43,7 @@ func (s *service) pages(engine *gin.Engine, document *huma.OpenAPI) error {
 	engine.GET("/assets/*file", cacheable, assets)
 	engine.HEAD("/assets/*file", cacheable, assets)
 	engine.GET("/i/:token", s.invitationPage)
+	s.visitPages(engine)
 	if s.Outbox {
 		engine.GET("/dev/outbox", s.outbox)
 	}

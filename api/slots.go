@@ -53,6 +53,10 @@ func (s *service) openSlot(ctx context.Context, q activities.SlotRequest) (*outp
 	if c := claimOf(ctx); c != nil {
 		q.Scope, q.Key, q.RequestHash = c.Scope, c.Key, c.Request
 	}
+	return s.openSlotFor(ctx, q)
+}
+
+func (s *service) openSlotFor(ctx context.Context, q activities.SlotRequest) (*output[SlotOpened], error) {
 	outcome, err := s.Doors.OpenSlot(ctx, q)
 	if err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func visitOf(r store.Reservation, boxes []store.SmartBox, now time.Time) Visit {
 		HostName: r.Host.Name, VisitorName: r.Visitor.Name,
 		StartsAt: instant(w.Start), EndsAt: instant(w.End), StartsAtLocal: local(w.Start, r.Zone), EndsAtLocal: local(w.End, r.Zone),
 		Code: r.Code, AccessNotes: r.AccessNotes, VisitorID: visitorIDOf(r),
-		HasKey:    r.Custody.State == access.CustodyOut && r.Custody.HolderID == i.ID,
+		HasKey:    r.VisitorHasKey(),
 		CanPickUp: decision.Allowed, Reason: orNull(string(decision.Code)), From: instant(decision.From),
 		Boxes: make([]VisitBox, 0, len(boxes)), Next: []ComingAction{},
 	}

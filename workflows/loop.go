@@ -31,7 +31,9 @@ type run struct {
 	again   func(ctx workflow.Context) error // continue as new with the whole state
 	changes int                              // counts what handlers did, so that a sleeping loop looks again
 
-	reading bool // the state is about to be replaced; handlers wait
+	// reading: the state is about to be replaced. Handlers wait; the update that a run
+	// was started with comes while they are being registered.
+	reading bool
 	// released is set once Postgres said that the claim is gone.
 	released error
 }

@@ -43,10 +43,9 @@ type reservationRun struct {
 // begin makes the state that of Postgres, once per chain of runs: what the caller
 // read may have changed before this run began, by the last words of the run before.
 func (r *reservationRun) begin(ctx workflow.Context) error {
-	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" {
-		return nil // nobody else has written since
+	if !r.reading {
+		return nil
 	}
-	r.reading = true
 	defer func() { r.reading = false }()
 	ctx = recordOptions(ctx, "what does Postgres hold?")
 	var held access.Reservation
@@ -70,6 +69,8 @@ func newReservationRun(ctx workflow.Context, s *access.Reservation) *reservation
 		woken: func(workflow.Context) { s.Look = true }, // a box has reported the key
 		show:  r.show,
 		again: func(ctx workflow.Context) error { return workflow.NewContinueAsNewError(ctx, Reservation, *s) },
+		// After a run that continued as new nobody else has written.
+		reading: workflow.GetInfo(ctx).ContinuedExecutionRunID == "",
 	}
 	return r
 }

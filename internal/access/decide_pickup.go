@@ -9,6 +9,11 @@ type KeyFacts struct {
 	Custody     Custody
 }
 
+// VisitorHasKey reports whether the key is with this reservation's visitor (K12).
+func (f KeyFacts) VisitorHasKey() bool {
+	return f.Custody.State == CustodyOut && f.Custody.HolderID == f.Reservation.ID
+}
+
 // DecidePickup says whether the visitor of a reservation may pick up its key at an
 // instant. It is the one place where that is decided: remote pickup, the visitor's
 // page and explanations all ask here (E5); boxes decide the same on their grants
@@ -32,7 +37,7 @@ func DecidePickup(f KeyFacts, now time.Time) Decision {
 	switch {
 	case f.Custody.State == CustodyInBox:
 		return Decision{Allowed: true, Rule: "K3", Detail: "The key is in the box and may be picked up now."}
-	case f.Custody.State == CustodyOut && f.Custody.HolderID == r.ID:
+	case f.VisitorHasKey():
 		return Decision{Code: CodeKeyNotAvailable, Rule: "K12", Detail: "The visitor of this reservation has the key already."}
 	default:
 		return Decision{Code: CodeKeyNotAvailable, Rule: "K12", Detail: "The key is not available yet: nobody has returned it."}

@@ -39,7 +39,7 @@ func TestKeyStorySurvivesKill(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	play := s.newKeyStory(40*time.Second, 8*time.Second)
+	play := s.newKeyStory(40*time.Second, 15*time.Second)
 	for _, step := range play.Steps() {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		moment := time.Duration(math.Pow(300, random.Float64()) * float64(time.Millisecond))

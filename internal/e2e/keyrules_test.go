@@ -174,8 +174,12 @@ func TestKeyRules(t *testing.T) {
 	k := newKeyStage(t)
 
 	// K14: the window of another stands in the way, at creation and at an edit, and is named.
-	at := func(hour int) string { return time.Now().UTC().AddDate(0, 0, 10).Format("2006-01-02T") + fmt.Sprintf("%02d:00:00Z", hour) }
-	window := func(from, to int) map[string]any { return map[string]any{"kind": "one_time", "starts_at": at(from), "ends_at": at(to)} }
+	at := func(hour int) string {
+		return time.Now().UTC().AddDate(0, 0, 10).Format("2006-01-02T") + fmt.Sprintf("%02d:00:00Z", hour)
+	}
+	window := func(from, to int) map[string]any {
+		return map[string]any{"kind": "one_time", "starts_at": at(from), "ends_at": at(to)}
+	}
 	first, second := k.reserve(window(10, 12)), k.reserve(window(12, 14))
 	body := window(11, 13)
 	body["key_id"], body["visitor"] = k.play.Key, map[string]any{"name": "Max", "mobile": "+351912345678"}

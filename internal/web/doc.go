@@ -12,6 +12,8 @@
 //     outbox is the configured sender
 //   - [InvitationPage] and [InvitationNotFoundPage]: /i/{token}, where the link in
 //     an invitation leads (I2)
+//   - [VisitPage] and [VisitNotFoundPage]: /r/{token}, the booking URL of a
+//     reservation (K3, K7, K8)
 //
 // Pages for guests speak the guest's language (locales); those for developers
 // speak English.

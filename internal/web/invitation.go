@@ -51,26 +51,7 @@ func InvitationPage(w http.ResponseWriter, r *http.Request, v InvitationView) {
 
 // InvitationNotFoundPage says that a link leads nowhere, with status 404. It does
 // not tell a link that never was from one that was replaced (I5).
-func InvitationNotFoundPage(w http.ResponseWriter, r *http.Request) {
-	say, err := voice(r, "")
-	if err != nil {
-		fail(w, r, "invitation not found", err)
-		return
-	}
-	shown := invitationContent{
-		Language: say.Language(),
-		Title:    say.Say("unknown.title", nil),
-		Next:     []string{say.Say("unknown.lead", nil), say.Say("unknown.next", nil)},
-	}
-	if err := say.Err(); err != nil {
-		fail(w, r, "invitation not found", err)
-		return
-	}
-	page{
-		template: "invitation.html", status: http.StatusNotFound, styles: ownStyles,
-		language: say.Language(), data: shown,
-	}.show(w, r)
-}
+func InvitationNotFoundPage(w http.ResponseWriter, r *http.Request) { notFoundPage(w, r, "unknown") }
 
 func invitationStatus(s access.InvitationState) int {
 	switch s {
@@ -89,11 +70,9 @@ type invitationContent struct {
 	State    string // names the badge's colour
 	Badge    string
 	Title    string
-	Facts    []invitationFact
+	Facts    []fact
 	Next     []string
 }
-
-type invitationFact struct{ Label, Value string }
 
 // content says for each state what it means and what the guest can do.
 func (v InvitationView) content(say *wording.Voice) invitationContent {
@@ -104,31 +83,20 @@ func (v InvitationView) content(say *wording.Voice) invitationContent {
 		Badge:    say.Say(section+".badge", nil),
 		Title:    say.Say("title", v),
 		Next:     []string{say.Say(section+".lead", v)},
-		Facts: []invitationFact{
+		Facts: []fact{
 			{say.Say("fact.inviter", nil), v.InviterName},
 			{say.Say("fact.property", nil), v.PropertyName},
 			{say.Count("fact.entrances", len(v.EntranceNames), nil), say.List(v.EntranceNames)},
-			{say.Say("fact.starts", nil), v.instantOr(say, v.StartsAt, "fact.starts_now")},
-			{say.Say("fact.ends", nil), v.instantOr(say, v.EndsAt, "fact.ends_never")},
+			{say.Say("fact.starts", nil), instantOr(say, v.StartsAt, v.Zone, "fact.starts_now")},
+			{say.Say("fact.ends", nil), instantOr(say, v.EndsAt, v.Zone, "fact.ends_never")},
 		},
 	}
 	if v.State == access.InvitationInvited {
-		c.Facts = append(c.Facts, invitationFact{say.Say("fact.answer_by", nil), v.instantOr(say, v.ExpiresAt, "fact.ends_never")})
+		c.Facts = append(c.Facts, fact{say.Say("fact.answer_by", nil), instantOr(say, v.ExpiresAt, v.Zone, "fact.ends_never")})
 		c.Next = append(c.Next, say.Say("invited.address", v))
 	}
 	if v.State == access.InvitationExpired {
-		c.Facts = append(c.Facts, invitationFact{say.Say("fact.expired", nil), v.instantOr(say, v.ExpiresAt, "fact.ends_never")})
+		c.Facts = append(c.Facts, fact{say.Say("fact.expired", nil), instantOr(say, v.ExpiresAt, v.Zone, "fact.ends_never")})
 	}
 	return c
-}
-
-func (v InvitationView) instantOr(say *wording.Voice, at time.Time, id string) string {
-	if at.IsZero() {
-		return say.Say(id, nil)
-	}
-	zone := v.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
-	return say.Instant(at, zone)
 }

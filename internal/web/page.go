@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"latchkey/internal/notify/wording"
 )
@@ -25,13 +26,14 @@ var templates = template.Must(template.New("").
 var catalog = sync.OnceValues(func() (*wording.Catalog, error) { return wording.Load(locales) })
 
 // policy is what every page is allowed to load: its own style sheet and icon.
-const policy = "default-src 'none'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // page is one response: a template, what it shows, and under which style policy.
 type page struct {
 	template string
 	status   int
 	styles   string // Content-Security-Policy directives for styles
+	forms    bool   // the page has forms, all to this server
 	language string // Content-Language, if not English
 	data     any
 }
@@ -49,7 +51,11 @@ func (p page) show(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy+"; "+p.styles)
+	forms := "form-action 'none'"
+	if p.forms {
+		forms = "form-action 'self'"
+	}
+	h.Set("Content-Security-Policy", policy+"; "+forms+"; "+p.styles)
 	h.Set("X-Content-Type-Options", "nosniff")
 	// Addresses of pages hold secrets, and pages hold personal data.
 	h.Set("Referrer-Policy", "no-referrer")
@@ -60,6 +66,39 @@ func (p page) show(w http.ResponseWriter, r *http.Request) {
 		h.Add("Vary", "Accept-Language")
 	}
 	write(w, r, p.status, body.Bytes())
+}
+
+// fact is a line of what an item is about.
+type fact struct{ Label, Value string }
+
+// instantOr writes an instant in a zone, or the phrase that stands for none.
+func instantOr(say *wording.Voice, at time.Time, zone *time.Location, none string) string {
+	if at.IsZero() {
+		return say.Say(none, nil)
+	}
+	if zone == nil {
+		zone = time.UTC
+	}
+	return say.Instant(at, zone)
+}
+
+// notFoundPage answers a link whose secret nobody knows, in the words of a section.
+func notFoundPage(w http.ResponseWriter, r *http.Request, section string) {
+	say, err := voice(r, "")
+	if err != nil {
+		fail(w, r, section, err)
+		return
+	}
+	shown := invitationContent{
+		Language: say.Language(),
+		Title:    say.Say(section+".title", nil),
+		Next:     []string{say.Say(section+".lead", nil), say.Say(section+".next", nil)},
+	}
+	if err := say.Err(); err != nil {
+		fail(w, r, section, err)
+		return
+	}
+	page{template: "invitation.html", status: http.StatusNotFound, styles: ownStyles, language: say.Language(), data: shown}.show(w, r)
 }
 
 // fail logs what went wrong and tells the reader only that something did.
