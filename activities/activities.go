@@ -28,22 +28,29 @@ var ErrReleased = errors.New("the claim was released")
 // ReleasedType is the type of the application error that carries [ErrReleased].
 const ReleasedType = "claim_released"
 
+// Recorded is what came of recording the state of an item.
+type Recorded[S any] struct {
+	// Held is set if Postgres holds changes that the state was made without: a process
+	// died after it had recorded them and before Temporal knew, or the run was started
+	// from facts that were read too early. Nothing was written then; the workflow
+	// goes on from what is held and applies its change to that.
+	Held *S `json:"held,omitempty"`
+	// Place is how many reservations end in the same instant and come before this one.
+	Place int `json:"place,omitzero"`
+}
+
 // Records keeps what workflows have decided.
 type Records interface {
 	// RecordInvitation writes the state, its events, grants and messages in one
-	// transaction. An older or equal revision changes nothing. It fails with
-	// ErrReleased if the invitation does not exist.
-	RecordInvitation(ctx context.Context, s access.Invitation, now time.Time) error
+	// transaction. The same state again changes nothing. It fails with ErrReleased if
+	// the invitation does not exist.
+	RecordInvitation(ctx context.Context, s access.Invitation, now time.Time) (Recorded[access.Invitation], error)
 	// ReviewVerification records a lapse that has happened (I10) and returns when to
 	// look again, zero if there is nothing to wait for.
 	ReviewVerification(ctx context.Context, invitationID string, now time.Time) (time.Time, error)
 	// RecordReservation does for a reservation what RecordInvitation does for an
-	// invitation. It returns how many reservations end in the same instant and come
-	// before this one.
-	RecordReservation(ctx context.Context, s access.Reservation, now time.Time) (place int, err error)
-	// ReservationFacts reads what is held of a reservation; it is empty if there is
-	// no such reservation.
-	ReservationFacts(ctx context.Context, id string) (access.Reservation, error)
+	// invitation.
+	RecordReservation(ctx context.Context, s access.Reservation, now time.Time) (Recorded[access.Reservation], error)
 	// ReservationStanding reads where the key of a reservation is (K12).
 	ReservationStanding(ctx context.Context, reservationID string) (access.Standing, error)
 }
@@ -95,23 +102,15 @@ type Activities struct {
 }
 
 // RecordInvitation makes a change of an invitation durable and visible.
-func (a *Activities) RecordInvitation(ctx context.Context, s access.Invitation) error {
-	return released(a.Records.RecordInvitation(ctx, s, a.Clock()))
+func (a *Activities) RecordInvitation(ctx context.Context, s access.Invitation) (Recorded[access.Invitation], error) {
+	recorded, err := a.Records.RecordInvitation(ctx, s, a.Clock())
+	return recorded, released(err)
 }
 
 // RecordReservation makes a change of a reservation durable and visible.
-func (a *Activities) RecordReservation(ctx context.Context, s access.Reservation) (place int, err error) {
-	place, err = a.Records.RecordReservation(ctx, s, a.Clock())
-	return place, released(err)
-}
-
-// ReadReservation reads the state from which a workflow goes on.
-func (a *Activities) ReadReservation(ctx context.Context, id string) (access.Reservation, error) {
-	s, err := a.Records.ReservationFacts(ctx, id)
-	if err == nil && s.ID == "" {
-		err = released(ErrReleased)
-	}
-	return s, err
+func (a *Activities) RecordReservation(ctx context.Context, s access.Reservation) (Recorded[access.Reservation], error) {
+	recorded, err := a.Records.RecordReservation(ctx, s, a.Clock())
+	return recorded, released(err)
 }
 
 // LookAtKey reads where the key of a reservation is (K12).

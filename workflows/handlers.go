@@ -19,24 +19,24 @@ func handle[Q any](ctx workflow.Context, r *run, name string, validate func(work
 	return workflow.SetUpdateHandlerWithOptions(ctx, name,
 		func(ctx workflow.Context, request Q) (int64, error) {
 			id := workflow.GetCurrentUpdateInfo(ctx).ID
-			if err := workflow.Await(ctx, func() bool { return !r.reading || r.released != nil }); err != nil {
-				return 0, err
-			}
-			if r.released != nil {
-				return 0, r.released
-			}
-			if !r.item.History().HasHandled(id) {
-				if err := apply(ctx, request); err != nil {
-					return 0, refusalToTemporal(err)
+			for {
+				if !r.item.History().HasHandled(id) {
+					if err := apply(ctx, request); err != nil {
+						return 0, refusalToTemporal(err)
+					}
+					r.item.History().MarkHandled(id)
 				}
-				r.item.History().MarkHandled(id)
+				r.changes++
+				wanted, base := max(r.item.History().Revision, 1), r.adopted
+				if err := workflow.Await(ctx, func() bool {
+					return r.released != nil || r.adopted != base || r.item.History().Recorded >= wanted
+				}); err != nil {
+					return 0, err
+				}
+				if r.released != nil || r.adopted == base {
+					return r.item.History().Revision, r.released
+				}
 			}
-			r.changes++
-			wanted := max(r.item.History().Revision, 1)
-			if err := workflow.Await(ctx, func() bool { return r.released != nil || r.item.History().Recorded >= wanted }); err != nil {
-				return 0, err
-			}
-			return r.item.History().Revision, r.released
 		},
 		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, request Q) error {
 			if r.item.History().HasHandled(workflow.GetCurrentUpdateInfo(ctx).ID) {

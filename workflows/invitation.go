@@ -52,8 +52,14 @@ func newInvitationRun(ctx workflow.Context, s *access.Invitation) *invitationRun
 }
 
 func (r *invitationRun) recordInvitation(ctx workflow.Context) error {
-	return r.record(ctx, string(r.s.State), func(ctx workflow.Context) error {
-		return workflow.ExecuteLocalActivity(ctx, records.RecordInvitation, *r.s).Get(ctx, nil)
+	return r.record(ctx, string(r.s.State), func(ctx workflow.Context) (adopted bool, err error) {
+		var recorded activities.Recorded[access.Invitation]
+		if err := workflow.ExecuteLocalActivity(ctx, records.RecordInvitation, *r.s).Get(ctx, &recorded); err != nil || recorded.Held == nil {
+			return false, err
+		}
+		*r.s = *recorded.Held
+		r.lookAtVerification(ctx) // what this run has learned of it is not in what is held
+		return true, nil
 	})
 }
 

@@ -30,25 +30,25 @@ type ledger struct {
 	reservations []access.Reservation
 	standing     access.Standing // where the key is
 	held         access.Reservation
-	reading      func() // what comes while a run reads what is held
+	heldInstead  *access.Invitation // what a run that died has left in Postgres
 }
 
-// ReservationFacts is what Postgres holds when a workflow begins.
-func (l *ledger) ReservationFacts(context.Context, string) (access.Reservation, error) {
+func (l *ledger) RecordReservation(_ context.Context, s access.Reservation, _ time.Time) (recorded activities.Recorded[access.Reservation], err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.reading != nil {
-		l.reading()
+	switch {
+	case l.held.ID == "":
+		return recorded, activities.ErrReleased
+	case l.held.Revision != s.Recorded:
+		held := l.held
+		recorded.Held = &held
+		return recorded, nil
 	}
-	return l.held, nil
-}
-
-func (l *ledger) RecordReservation(_ context.Context, s access.Reservation, _ time.Time) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.reservations = append(l.reservations, s)
 	l.changes = append(l.changes, s.Pending...)
-	return 0, nil
+	l.held = s
+	l.held.Confirm(s.Revision)
+	return recorded, nil
 }
 
 func (l *ledger) ReservationStanding(context.Context, string) (access.Standing, error) {
@@ -64,15 +64,18 @@ func (l *ledger) moveKey(s access.Standing) {
 	l.standing = s
 }
 
-func (l *ledger) RecordInvitation(_ context.Context, s access.Invitation, _ time.Time) error {
+func (l *ledger) RecordInvitation(_ context.Context, s access.Invitation, _ time.Time) (recorded activities.Recorded[access.Invitation], err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.released {
-		return activities.ErrReleased
+		return recorded, activities.ErrReleased
+	}
+	if recorded.Held, l.heldInstead = l.heldInstead, nil; recorded.Held != nil {
+		return recorded, nil
 	}
 	l.recorded = append(l.recorded, s)
 	l.changes = append(l.changes, s.Pending...)
-	return nil
+	return recorded, nil
 }
 
 func (l *ledger) ReviewVerification(context.Context, string, time.Time) (time.Time, error) {
@@ -256,6 +259,28 @@ func TestE2ReleasedClaimLeavesNothing(t *testing.T) {
 	e.ExecuteWorkflow(workflows.Invitation, claimed())
 	if e.GetWorkflowError() != nil || outcome == nil || len(e.ledger.changes) != 0 {
 		t.Errorf("workflow: %v, caller: %v, changes: %d", e.GetWorkflowError(), outcome, len(e.ledger.changes))
+	}
+}
+
+// E1, I13: a process died after it had recorded an answer and before Temporal knew.
+// A revocation that comes then is made on top of that answer.
+func TestInvitationRevokedAfterACrash(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	e.RegisterDelayedCallback(func() {
+		held := e.ledger.recorded[0]
+		held.Confirm(held.Revision)
+		if err := held.Accept(start); err != nil {
+			t.Error(err)
+		}
+		held.Confirm(held.Revision)
+		e.ledger.heldInstead = &held
+	}, time.Hour)
+	e.mustUpdate(2*time.Hour, "revoke", workflows.RevokeRequest{ActorID: "mem_1"})
+	e.ExecuteWorkflow(workflows.Invitation, claimed())
+	e.expectClosed(access.InvitationRevoked, access.EventInvitationSent, access.EventInvitationRevoked)
+	if last := e.ledger.recorded[len(e.ledger.recorded)-1]; last.Revision != 3 {
+		t.Errorf("the revocation is revision %d, want 3: the answer was 2", last.Revision)
 	}
 }
 

@@ -31,9 +31,9 @@ type run struct {
 	again   func(ctx workflow.Context) error // continue as new with the whole state
 	changes int                              // counts what handlers did, so that a sleeping loop looks again
 
-	// reading: the state is about to be replaced. Handlers wait; the update that a run
-	// was started with comes while they are being registered.
-	reading bool
+	// adopted counts how often the state was replaced by what Postgres held. Handlers
+	// whose change is not in it apply it again.
+	adopted int
 	// released is set once Postgres said that the claim is gone.
 	released error
 }
@@ -130,14 +130,21 @@ func (r *run) close(ctx workflow.Context) (done bool, err error) {
 }
 
 // record writes everything that has changed into Postgres, in one transaction
-// with its events, grants and messages, through the activity that write starts.
-func (r *run) record(ctx workflow.Context, state string, write func(ctx workflow.Context) error) error {
+// with its events, grants and messages, through the activity that write starts. If
+// Postgres holds changes that this run was made without, write puts what is held in
+// place of the state and the run goes on from there (E1).
+func (r *run) record(ctx workflow.Context, state string, write func(ctx workflow.Context) (adopted bool, err error)) error {
 	revision := r.item.History().Revision
-	err := write(recordOptions(ctx, fmt.Sprintf("record revision %d: %s", revision, state)))
-	if err != nil {
+	adopted, err := write(recordOptions(ctx, fmt.Sprintf("record revision %d: %s", revision, state)))
+	switch {
+	case err != nil:
 		return r.giveUp(ctx, err)
+	case adopted:
+		r.adopted++
+		r.changes++
+	default:
+		r.item.History().Confirm(revision)
 	}
-	r.item.History().Confirm(revision)
 	return nil
 }
 

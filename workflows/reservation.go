@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"latchkey/activities"
 	"latchkey/internal/access"
 )
 
@@ -25,10 +26,7 @@ func Reservation(ctx workflow.Context, s access.Reservation) error {
 	if err := r.register(ctx); err != nil {
 		return err
 	}
-	err := r.begin(ctx)
-	if err == nil {
-		err = r.loop(ctx)
-	}
+	err := r.loop(ctx)
 	if isReleased(err) {
 		return nil // the API gave up the claim before the workflow could keep it: there is no reservation
 	}
@@ -38,22 +36,6 @@ func Reservation(ctx workflow.Context, s access.Reservation) error {
 type reservationRun struct {
 	run
 	s *access.Reservation
-}
-
-// begin makes the state that of Postgres, once per chain of runs: what the caller
-// read may have changed before this run began, by the last words of the run before.
-func (r *reservationRun) begin(ctx workflow.Context) error {
-	if !r.reading {
-		return nil
-	}
-	defer func() { r.reading = false }()
-	ctx = recordOptions(ctx, "what does Postgres hold?")
-	var held access.Reservation
-	if err := workflow.ExecuteLocalActivity(ctx, records.ReadReservation, r.s.ID).Get(ctx, &held); err != nil {
-		return r.giveUp(ctx, err)
-	}
-	*r.s = held
-	return nil
 }
 
 func newReservationRun(ctx workflow.Context, s *access.Reservation) *reservationRun {
@@ -69,15 +51,23 @@ func newReservationRun(ctx workflow.Context, s *access.Reservation) *reservation
 		woken: func(workflow.Context) { s.Look = true }, // a box has reported the key
 		show:  r.show,
 		again: func(ctx workflow.Context) error { return workflow.NewContinueAsNewError(ctx, Reservation, *s) },
-		// After a run that continued as new nobody else has written.
-		reading: workflow.GetInfo(ctx).ContinuedExecutionRunID == "",
 	}
 	return r
 }
 
 func (r *reservationRun) recordReservation(ctx workflow.Context) error {
-	return r.record(ctx, string(r.s.State), func(ctx workflow.Context) error {
-		return workflow.ExecuteLocalActivity(ctx, records.RecordReservation, *r.s).Get(ctx, &r.s.Place)
+	return r.record(ctx, string(r.s.State), func(ctx workflow.Context) (adopted bool, err error) {
+		var recorded activities.Recorded[access.Reservation]
+		if err := workflow.ExecuteLocalActivity(ctx, records.RecordReservation, *r.s).Get(ctx, &recorded); err != nil {
+			return false, err
+		}
+		if recorded.Held == nil {
+			r.s.Place = recorded.Place
+			return false, nil
+		}
+		*r.s = *recorded.Held
+		r.s.Look = true // what this run has learned of the key is not in what is held
+		return true, nil
 	})
 }
 

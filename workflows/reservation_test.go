@@ -196,7 +196,7 @@ func TestReservationContinuesAsNewWithEverything(t *testing.T) {
 
 // E1: a run that is started from facts that were read a moment before the last run
 // recorded something goes on from what was recorded, and loses neither.
-func TestReservationBeginsWithWhatPostgresHolds(t *testing.T) {
+func TestReservationStartedTooEarly(t *testing.T) {
 	t.Parallel()
 	read := reserved(t)
 	read.State, read.SentAt, read.KeyOut = access.ReservationEnded, start.Add(-2*time.Hour), start.Add(-time.Hour)
@@ -204,25 +204,59 @@ func TestReservationBeginsWithWhatPostgresHolds(t *testing.T) {
 	held := read
 	held.KeyOut, held.Revision, held.Recorded = time.Time{}, 4, 4
 	e := newEnvironment(t)
-	outcome := errors.New("nobody answered")
 	e.ledger.held, e.ledger.standing = held, access.Standing{InBox: true}
-	e.ledger.reading = func() { e.updateNow("again", "resend", workflows.ResendRequest{}, func(err error) { outcome = err }) }
+	e.mustUpdate(0, "resend", workflows.ResendRequest{})
 	e.ExecuteWorkflow(workflows.Reservation, read)
 	e.expectReservation(access.ReservationEnded, access.EventInstructionsResent)
-	if outcome != nil {
-		t.Errorf("resend: %v", outcome)
-	}
-	if last := e.ledger.reservations[len(e.ledger.reservations)-1]; last.Revision != 5 || !last.KeyOut.IsZero() {
+	if last := e.ledger.held; last.Revision != 5 || !last.KeyOut.IsZero() {
 		t.Errorf("recorded revision %d with the key out since %s, want 5 with the key back", last.Revision, last.KeyOut)
 	}
 }
 
-// E2: a run whose claim was given up before it began ends without a trace.
+// E1, K10: a process died after it had recorded that the key is back and before
+// Temporal knew. A revocation that comes then is made on top of that.
+func TestReservationRevokedAfterACrash(t *testing.T) {
+	t.Parallel()
+	known := reserved(t)
+	known.State, known.SentAt, known.KeyOut, known.Revision, known.Recorded = access.ReservationScheduled, start, start, 2, 2
+	known.Plan.Window.End, known.ReturnReminder = time.Time{}, false
+	held := known
+	held.KeyOut, held.Revision, held.Recorded = time.Time{}, 3, 3
+	e := newEnvironment(t)
+	e.ledger.held, e.ledger.standing = held, access.Standing{InBox: true}
+	e.mustUpdate(time.Minute, "revoke", workflows.RevokeRequest{ActorID: "mem_1"})
+	e.ExecuteWorkflow(workflows.Reservation, known)
+	e.expectReservation(access.ReservationRevoked, access.EventReservationRevoked)
+}
+
+// E1, E2: what the dead process recorded was the very request that is repeated now:
+// it is not carried out twice.
+func TestReservationRepeatedAfterACrash(t *testing.T) {
+	t.Parallel()
+	known := reserved(t)
+	known.State, known.SentAt, known.Revision, known.Recorded = access.ReservationScheduled, start.Add(-2*time.Hour), 1, 1
+	held := known
+	held.SentAt, held.Revision, held.Recorded, held.Handled = start, 2, 2, []string{"again"}
+	e := newEnvironment(t)
+	e.ledger.held, e.ledger.standing = held, access.Standing{InBox: true}
+	e.update(0, "again", "resend", workflows.ResendRequest{}, func(err error) {
+		if err != nil {
+			t.Errorf("the repeated request is answered with %v", err)
+		}
+	})
+	e.ExecuteWorkflow(workflows.Reservation, known)
+	e.expectReservation(access.ReservationEnded, access.EventReservationEnded)
+	if last := e.ledger.held; !last.SentAt.Equal(start) {
+		t.Errorf("the instructions were sent again at %s", last.SentAt)
+	}
+}
+
+// E2: a run whose claim was given up ends without a trace.
 func TestReservationOfAReleasedClaim(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	var outcome error
-	e.ledger.reading = func() { e.updateNow("create", "create", workflows.None{}, func(err error) { outcome = err }) }
+	e.update(0, "create", "create", workflows.None{}, func(err error) { outcome = err })
 	e.ExecuteWorkflow(workflows.Reservation, reserved(t))
 	if e.GetWorkflowError() != nil || outcome == nil || len(e.ledger.changes) != 0 {
 		t.Errorf("workflow: %v, caller: %v, changes: %d", e.GetWorkflowError(), outcome, len(e.ledger.changes))

@@ -24,18 +24,25 @@ const (
 )
 
 // RecordInvitation implements [activities.Records].
-func (s *Store) RecordInvitation(ctx context.Context, inv access.Invitation, now time.Time) error {
+func (s *Store) RecordInvitation(ctx context.Context, inv access.Invitation, now time.Time) (recorded activities.Recorded[access.Invitation], err error) {
 	now = instant(now)
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		known, err := lockInvitation(ctx, tx, inv.ID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return activities.ErrReleased
 		}
-		if err != nil || known.Revision >= inv.Revision {
+		if err != nil {
 			return err
 		}
 		stored := inv
 		stored.Confirm(inv.Revision)
+		if known.Revision != inv.Recorded {
+			recorded.Held, err = unlessSame(&known, &stored)
+			return err
+		}
+		if inv.Revision == known.Revision {
+			return nil
+		}
 		if err := s.updateInvitation(ctx, tx, &known, &stored, now); err != nil {
 			return err
 		}
@@ -47,6 +54,7 @@ func (s *Store) RecordInvitation(ctx context.Context, inv access.Invitation, now
 		}
 		return recordChanges(ctx, tx, item{inv.ID, inv.AccountID, inv.PropertyID}, inv.Pending, known.Revision, now)
 	})
+	return recorded, err
 }
 
 func lockInvitation(ctx context.Context, tx pgx.Tx, id string) (inv access.Invitation, err error) {

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -13,6 +15,20 @@ import (
 
 // item is an invitation or a reservation as far as its events are concerned.
 type item struct{ id, accountID, propertyID string }
+
+// unlessSame is what Postgres holds of an item, or nil if it is the very state that a
+// run wants to record: the activity runs a second time.
+func unlessSame[S any](held, wanted *S) (*S, error) {
+	a, err := json.Marshal(held)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(wanted)
+	if err != nil || bytes.Equal(a, b) {
+		return nil, err
+	}
+	return held, nil
+}
 
 // queueItemRevision ends the validity of an item's last revision and begins that
 // of the next, so that "why?" can answer for the past (E5).

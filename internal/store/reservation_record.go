@@ -13,7 +13,7 @@ import (
 )
 
 // RecordReservation implements [activities.Records].
-func (s *Store) RecordReservation(ctx context.Context, r access.Reservation, now time.Time) (place int, err error) {
+func (s *Store) RecordReservation(ctx context.Context, r access.Reservation, now time.Time) (recorded activities.Recorded[access.Reservation], err error) {
 	now = instant(now)
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		known, err := lockReservation(ctx, tx, r.ID)
@@ -23,15 +23,21 @@ func (s *Store) RecordReservation(ctx context.Context, r access.Reservation, now
 		if err != nil {
 			return err
 		}
-		if known.Revision < r.Revision {
-			if err := recordReservation(ctx, tx, &known, r, now); err != nil {
+		stored := r
+		stored.Confirm(r.Revision)
+		if known.Revision != r.Recorded {
+			if recorded.Held, err = unlessSame(&known, &stored); err != nil || recorded.Held != nil {
+				return err
+			}
+		} else if known.Revision < r.Revision {
+			if err := recordReservation(ctx, tx, &known, &stored, r.Pending, now); err != nil {
 				return err
 			}
 		}
-		place, err = placeAmongEnds(ctx, tx, &r)
+		recorded.Place, err = placeAmongEnds(ctx, tx, &r)
 		return err
 	})
-	return place, err
+	return recorded, err
 }
 
 func lockReservation(ctx context.Context, tx pgx.Tx, id string) (r access.Reservation, err error) {
@@ -42,16 +48,14 @@ func lockReservation(ctx context.Context, tx pgx.Tx, id string) (r access.Reserv
 	return r, err
 }
 
-func recordReservation(ctx context.Context, tx pgx.Tx, known *access.Reservation, r access.Reservation, now time.Time) error {
-	stored := r
-	stored.Confirm(r.Revision)
-	facts, err := json.Marshal(stored)
+func recordReservation(ctx context.Context, tx pgx.Tx, known, r *access.Reservation, changes []access.Change, now time.Time) error {
+	facts, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(`UPDATE reservations SET state = $2, revision = $3, facts = $4, starts_at = $5, ends_at = $6, updated_at = $7, over_at = $8 WHERE id = $1`,
-		r.ID, r.State, r.Revision, facts, orNull(r.Plan.Window.Start), orNull(r.Plan.Window.End), r.UpdatedAt, orNull(overAt(&r, now)))
+		r.ID, r.State, r.Revision, facts, orNull(r.Plan.Window.Start), orNull(r.Plan.Window.End), r.UpdatedAt, orNull(overAt(r, now)))
 	queueItemRevision(batch, r.ID, known.Revision, r.Revision, facts, now)
 	if r.State.Over() || r.Document.State() != access.IDSubmitted { // decided, or not needed any more (K7)
 		batch.Queue(`DELETE FROM visitor_photos WHERE reservation_id = $1`, r.ID)
@@ -59,13 +63,13 @@ func recordReservation(ctx context.Context, tx pgx.Tx, known *access.Reservation
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
-	if err := keepWindow(ctx, tx, &r); err != nil {
+	if err := keepWindow(ctx, tx, r); err != nil {
 		return err
 	}
-	if err := desireReservation(ctx, tx, &r, now); err != nil {
+	if err := desireReservation(ctx, tx, r, now); err != nil {
 		return err
 	}
-	return recordChanges(ctx, tx, item{r.ID, r.AccountID, r.PropertyID}, r.Pending, known.Revision, now)
+	return recordChanges(ctx, tx, item{r.ID, r.AccountID, r.PropertyID}, changes, known.Revision, now)
 }
 
 // desireReservation tells the boxes, unless the reservation is a tombstone already:

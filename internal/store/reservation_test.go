@@ -83,6 +83,55 @@ func (w *world) record(r *access.Reservation) {
 	r.Confirm(r.Revision)
 }
 
+// E1: what is recorded twice is recorded once; what was made without a change that
+// Postgres holds is not recorded, and what is held is given back.
+func TestE1RecordingOnTopOfWhatIsHeld(t *testing.T) {
+	w := open(t)
+	k := w.keyed()
+	ctx := t.Context()
+	r := w.reserve(k.wants(noon, noon.Add(time.Hour)))
+
+	learned, revoked := r, r
+	learned.Learn(access.Standing{KeyOut: noon}, noon)
+	w.ok(revoked.Revoke(noon, "", ""))
+	for range 2 {
+		if recorded, err := w.RecordReservation(ctx, learned, noon); err != nil || recorded.Held != nil {
+			t.Errorf("recorded with %v, %v", recorded.Held, err)
+		}
+	}
+	recorded, err := w.RecordReservation(ctx, revoked, noon)
+	if err != nil || recorded.Held == nil || !recorded.Held.KeyOut.Equal(noon) || recorded.Held.Revision != learned.Revision {
+		t.Fatalf("a revocation made without what is held gives back %+v, %v", recorded.Held, err)
+	}
+	if g := w.grant(k.box.ID, r.ID); g.NoPickup != "" {
+		t.Error("the box is told of a revocation that is not recorded")
+	}
+	again := *recorded.Held
+	w.ok(again.Revoke(noon, "", ""))
+	w.record(&again)
+	if g := w.grant(k.box.ID, r.ID); g.NoPickup != access.CodeReservationRevoked {
+		t.Errorf("the box should hold %+v", g)
+	}
+	if n := w.number(`SELECT count(*) FROM events WHERE item_id = $1 AND type = 'reservation.revoked'`, r.ID); n != 1 {
+		t.Errorf("%d revocations in the log", n)
+	}
+
+	s := w.site()
+	inv := w.invite(s, ana, time.Time{})
+	inv.Confirm(inv.Revision)
+	accepted := inv
+	w.ok(accepted.Accept(noon))
+	w.ok(inv.Revoke(noon, "", ""))
+	for range 2 {
+		if recorded, err := w.RecordInvitation(ctx, accepted, noon); err != nil || recorded.Held != nil {
+			t.Errorf("recorded with %v, %v", recorded.Held, err)
+		}
+	}
+	if recorded, err := w.RecordInvitation(ctx, inv, noon); err != nil || recorded.Held == nil || recorded.Held.State != access.InvitationAccepted {
+		t.Errorf("a revocation made without what is held gives back %+v, %v", recorded.Held, err)
+	}
+}
+
 // K14: of a thousand who want the same time at once exactly one gets it, and all
 // others are told which window stands in their way.
 func TestK14ManyWantTheSameTime(t *testing.T) {

@@ -158,7 +158,8 @@ func (w *world) invite(s site, guest directory.Person, ends time.Time) access.In
 	w.t.Helper()
 	inv := w.claim(s, guest, ends)
 	inv.Send(noon)
-	w.ok(w.RecordInvitation(w.t.Context(), inv, noon))
+	_, err := w.RecordInvitation(w.t.Context(), inv, noon)
+	w.ok(err)
 	return inv
 }
 

@@ -110,7 +110,7 @@ func TestManyAcceptAtOnce(t *testing.T) {
 		inv.Send(noon)
 		w.ok(inv.Accept(noon))
 		group.Go(func() {
-			if err := w.RecordInvitation(ctx, inv, noon); err != nil {
+			if _, err := w.RecordInvitation(ctx, inv, noon); err != nil {
 				t.Error(err)
 			}
 		})
