@@ -32,9 +32,12 @@ const (
 	windowClaimUsed = time.Minute
 )
 
+// claimWindowSQL takes its turn at the key first: of several that insert windows in
+// each other's way at once, each would wait for the others, and only the database's
+// search for deadlocks would end that, a second at a time.
 const claimWindowSQL = `INSERT INTO key_windows (id, reservation_id, key_id, during, lanes, claimed_until)
 	SELECT $1, $2, $3, tstzrange($4, $5), CASE WHEN $6 THEN int8range(0, NULL) ELSE int8range(lane, lane + 1) END, $7
-	FROM nextval('key_window_lanes') AS lane`
+	FROM (SELECT FROM keys WHERE id = $3 FOR NO KEY UPDATE) turn, nextval('key_window_lanes') AS lane`
 
 // claimWindow claims the key for a one-time reservation in the transaction of its
 // creation. The database refuses it if another stands in the way: ask
