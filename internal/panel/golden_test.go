@@ -35,6 +35,7 @@ type goldenFile struct {
 }
 
 type message struct {
+	file     string // of testdata; none: the type
 	signer   Signer
 	audience string
 	typ      Type
@@ -51,24 +52,50 @@ func goldenMessages() []message {
 	enrolled := EnrolAnswer{PanelID: "pan_1", Grants: []Grant{grant}, Entrances: entrances, TimeZone: "Asia/Tokyo"}
 	enrolled.EngineKeys.Keys = append(enrolled.EngineKeys.Keys, PublicJWK(engine.KeyID, engineKey.Public().(ed25519.PublicKey)))
 	stranger := Signer{Name: unenrolled, Key: panelKey}
-	return []message{
-		{stranger, EngineName, TypeEnrol, "", EnrolRequest{EnrolmentCode: goldenCode, PublicKey: PublicJWK("", panelKey.Public().(ed25519.PublicKey)), Address: "http://panel.example:9000"}, new(EnrolRequest)},
-		{engine.Signer(), unenrolled, TypeEnrolled, "enrol", enrolled, new(EnrolAnswer)},
-		{engine.Signer(), "pan_1", TypeGrant, "", grant, new(Grant)},
-		{door, EngineName, TypeGrantAck, "grant", Ack{GrantID: "inv_1", Revision: 3}, new(Ack)},
-		{engine.Signer(), "pan_1", TypeCommand, "", command, new(Command)},
-		{door, EngineName, TypeResult, "command", CommandResult{CommandID: "cmd_1", Result: ResultOpened, At: noon}, new(CommandResult)},
-		{engine.Signer(), "pan_1", TypeStatusQuery, "", StatusQuery{}, new(StatusQuery)},
-		{door, EngineName, TypeStatus, "status_query", Status{PanelID: "pan_1", Kind: "door", BootID: "boot", At: noon, Grants: 1}, new(Status)},
-		{door, EngineName, TypeEvents, "", EventBatch{BootID: "boot", Events: []Event{
+	messages := []message{
+		{"", stranger, EngineName, TypeEnrol, "", EnrolRequest{EnrolmentCode: goldenCode, PublicKey: PublicJWK("", panelKey.Public().(ed25519.PublicKey)), Address: "http://panel.example:9000"}, new(EnrolRequest)},
+		{"", engine.Signer(), unenrolled, TypeEnrolled, "enrol", enrolled, new(EnrolAnswer)},
+		{"", engine.Signer(), "pan_1", TypeGrant, "", grant, new(Grant)},
+		{"", door, EngineName, TypeGrantAck, "grant", Ack{GrantID: "inv_1", Revision: 3}, new(Ack)},
+		{"", engine.Signer(), "pan_1", TypeCommand, "", command, new(Command)},
+		{"", door, EngineName, TypeResult, "command", CommandResult{CommandID: "cmd_1", Result: ResultOpened, At: noon}, new(CommandResult)},
+		{"", engine.Signer(), "pan_1", TypeStatusQuery, "", StatusQuery{}, new(StatusQuery)},
+		{"", door, EngineName, TypeStatus, "status_query", Status{PanelID: "pan_1", Kind: "door", BootID: "boot", At: noon, Grants: 1}, new(Status)},
+		{"", door, EngineName, TypeEvents, "", EventBatch{BootID: "boot", Events: []Event{
 			{Seq: 1, At: noon, Type: "opened", EntranceID: "ent_1", CommandID: "cmd_1", GrantID: "inv_1"},
 			{Seq: 2, At: noon, Type: "denied", EntranceID: "ent_1", CommandID: "cmd_2", GrantID: "inv_1", Code: string(ResultExpired)},
 		}}, new(EventBatch)},
-		{engine.Signer(), "pan_1", TypeEventsAck, "events", EventsAck{BootID: "boot", Seq: 2}, new(EventsAck)},
-		{door, EngineName, TypeTap, "", Tap{TapID: "tap", TapToken: "token", EntranceID: "ent_1", BootID: "boot"}, new(Tap)},
-		{engine.Signer(), "pan_1", TypeTapAnswer, "tap", TapAnswer{Result: "verified", Command: &command}, new(TapAnswer)},
-		{door, EngineName, TypeSync, "", SyncRequest{BootID: "boot", Lost: true}, new(SyncRequest)},
-		{engine.Signer(), "pan_1", TypeSyncAnswer, "sync", SyncAnswer{Grants: []Grant{grant, {GrantID: "inv_2", Kind: "invitation", Revision: 9, EntranceIDs: []string{}, Tombstone: true}}, Entrances: entrances, TimeZone: "Asia/Tokyo"}, new(SyncAnswer)},
+		{"", engine.Signer(), "pan_1", TypeEventsAck, "events", EventsAck{BootID: "boot", Seq: 2}, new(EventsAck)},
+		{"", door, EngineName, TypeTap, "", Tap{TapID: "tap", TapToken: "token", EntranceID: "ent_1", BootID: "boot"}, new(Tap)},
+		{"", engine.Signer(), "pan_1", TypeTapAnswer, "tap", TapAnswer{Result: "verified", Command: &command}, new(TapAnswer)},
+		{"", door, EngineName, TypeSync, "", SyncRequest{BootID: "boot", Lost: true}, new(SyncRequest)},
+		{"", engine.Signer(), "pan_1", TypeSyncAnswer, "sync", SyncAnswer{Grants: []Grant{grant, {GrantID: "inv_2", Kind: "invitation", Revision: 9, EntranceIDs: []string{}, Tombstone: true}}, Entrances: entrances, TimeZone: "Asia/Tokyo"}, new(SyncAnswer)},
+	}
+	return append(messages, goldenMessagesOfBoxes()...)
+}
+
+// goldenMessagesOfBoxes are those that a SmartBox has besides, or has otherwise.
+func goldenMessagesOfBoxes() []message {
+	later := noon.Add(24 * time.Hour)
+	grant := Grant{GrantID: "res_1", Kind: "reservation", Revision: 3, StartsAt: &noon, EndsAt: &later, EntranceIDs: []string{}, KeyID: "key_1", CodeJWE: goldenCodeJWE}
+	over := Grant{GrantID: "res_2", Kind: "reservation", Revision: 5, EndsAt: &noon, EntranceIDs: []string{}, KeyID: "key_1", CodeJWE: goldenCodeJWE, NoPickup: "reservation_ended"}
+	command := Command{CommandID: "cmd_1", Op: OpOpenSlot, GrantID: "res_1", GrantRevision: 3, BootID: "boot", ExpiresAt: noon.Add(10 * time.Second),
+		Purpose: PurposePickup, KeyID: "key_1", PanelCode: "482913"}
+	return []message{
+		{"grant_smartbox", engine.Signer(), "pan_1", TypeGrant, "", grant, new(Grant)},
+		{"command_smartbox", engine.Signer(), "pan_1", TypeCommand, "", command, new(Command)},
+		{"result_smartbox", door, EngineName, TypeResult, "command", CommandResult{CommandID: "cmd_1", Result: ResultOpened, Slot: 2, At: noon}, new(CommandResult)},
+		{"events_smartbox", door, EngineName, TypeEvents, "", EventBatch{BootID: "boot", Events: []Event{
+			{Seq: 1, At: noon, Type: "opened", GrantID: "res_1", Slot: 2, Op: PurposePickup, Via: "code"},
+			{Seq: 2, At: noon, Type: "key_taken", GrantID: "res_1", Slot: 2, KeyID: "key_1"},
+			{Seq: 3, At: noon, Type: "key_returned", GrantID: "res_1", Slot: 4, KeyID: "key_1"},
+			{Seq: 4, At: noon, Type: "denied", Code: "wrong_code", Op: PurposePickup, Via: "code"},
+			{Seq: 5, At: noon, Type: "lockout", Until: &later},
+		}}, new(EventBatch)},
+		{"sync_answer_smartbox", engine.Signer(), "pan_1", TypeSyncAnswer, "sync", SyncAnswer{
+			Grants: []Grant{grant, over}, Entrances: []Entrance{}, TimeZone: "Asia/Tokyo", Kind: "smartbox", Slots: 4,
+			Keys: []KeyPlace{{KeyID: "key_1", Slot: 2}}, Next: "res_2",
+		}, new(SyncAnswer)},
 	}
 }
 
@@ -76,7 +103,11 @@ func goldenMessages() []message {
 // be opened and read. go test ./internal/panel -update writes the files anew.
 func TestMessagesAreThoseOfTestdata(t *testing.T) {
 	for _, m := range goldenMessages() {
-		t.Run(string(m.typ), func(t *testing.T) {
+		name := m.file
+		if name == "" {
+			name = string(m.typ)
+		}
+		t.Run(name, func(t *testing.T) {
 			body, err := json.Marshal(m.body)
 			if err != nil {
 				t.Fatal(err)
@@ -91,7 +122,7 @@ func TestMessagesAreThoseOfTestdata(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join("testdata", string(m.typ)+".json")
+			path := filepath.Join("testdata", name+".json")
 			if *update {
 				document, err := json.MarshalIndent(goldenFile{Payload: payload, Token: token}, "", "  ")
 				if err != nil {
