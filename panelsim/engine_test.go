@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"latchkey/internal/panel"
 	"latchkey/panelsim"
 )
@@ -39,8 +41,12 @@ type fakeEngine struct {
 	syncs     []panel.SyncRequest
 	taps      []panel.Tap
 	onTap     func(panel.Tap) panel.TapAnswer
-	signTaps  panel.Signer   // who signs answers to taps
-	failing   map[string]int // by path: how many requests to fail still; -1 all
+	signTaps  panel.Signer // who signs answers to taps
+	kind      string       // none: a door
+	slots     int
+	keys      []panel.KeyPlace
+	boxKey    *jose.JSONWebKey // codes are encrypted to it
+	failing   map[string]int   // by path: how many requests to fail still; -1 all
 }
 
 func startEngine(t *testing.T) *fakeEngine {
@@ -66,7 +72,7 @@ func startEngine(t *testing.T) *fakeEngine {
 	}))
 	mux.HandleFunc("POST /panel/v1/sync", fromPanel(e, panel.TypeSync, panel.TypeSyncAnswer, func(s panel.SyncRequest) any {
 		e.syncs = append(e.syncs, s)
-		return panel.SyncAnswer{Grants: e.grants, Entrances: e.entrances, TimeZone: "Asia/Tokyo"}
+		return panel.SyncAnswer{Grants: e.grants, Entrances: e.entrances, TimeZone: "Asia/Tokyo", Kind: e.kind, Slots: e.slots, Keys: e.keys}
 	}))
 	mux.HandleFunc("POST /panel/v1/taps", fromPanel(e, panel.TypeTap, panel.TypeTapAnswer, func(tap panel.Tap) any {
 		e.taps = append(e.taps, tap)
@@ -123,8 +129,10 @@ func (e *fakeEngine) enrol(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.enrolled++
-	e.panelKey, e.address = key, request.Address
-	token, err := e.identity.SignEnrolled(panel.EnrolAnswer{PanelID: e.panelID, Grants: e.grants, Entrances: e.entrances, TimeZone: "Asia/Tokyo"}, envelope.ID, time.Now())
+	e.panelKey, e.address, e.boxKey = key, request.Address, request.EncryptionKey
+	token, err := e.identity.SignEnrolled(panel.EnrolAnswer{
+		PanelID: e.panelID, Grants: e.grants, Entrances: e.entrances, TimeZone: "Asia/Tokyo", Kind: e.kind, Slots: e.slots, Keys: e.keys,
+	}, envelope.ID, time.Now())
 	if err != nil {
 		e.t.Error(err)
 	}
@@ -204,6 +212,13 @@ type simState struct {
 	Denied []panelsim.Denial  `json:"denied"`
 	Clock  time.Time          `json:"clock"`
 	Unsent int                `json:"unsent_events"`
+	Number string             `json:"number"`
+	Slots  []struct {
+		Slot  int     `json:"slot"`
+		Open  bool    `json:"open"`
+		KeyID *string `json:"key_id"`
+	} `json:"slots"`
+	LockedUntil *time.Time `json:"locked_until"`
 }
 
 func newPanel(engine *fakeEngine, code, stateFile string) (*panelsim.Panel, error) {
