@@ -118,11 +118,22 @@ func (s *service) pressSlot(ctx context.Context, c *gin.Context, purpose activit
 		q.Key = hash([]byte("page"), q.RequestHash)
 	}
 	answer, err := s.openSlotFor(ctx, q)
+	for errors.Is(err, store.ErrInProgress) { // pressed twice in a moment: the browser shows only the second answer
+		select {
+		case <-time.After(underWayPause):
+			answer, err = s.openSlotFor(ctx, q)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
 	if err != nil {
 		return web.VisitNotice{}, err
 	}
 	return web.VisitNotice{Code: opened, Slot: answer.Body.Slot}, nil
 }
+
+// underWayPause is between two looks whether the first press has come to its end.
+const underWayPause = 100 * time.Millisecond
 
 // uploadPhoto takes the photo ID out of the form (K7).
 func (s *service) uploadPhoto(ctx context.Context, c *gin.Context) (web.VisitNotice, error) {

@@ -127,7 +127,7 @@ func TestVisitPage(t *testing.T) {
 
 	k.ask(http.MethodPost, "/v1/reservations/"+id+"/revoke", nil, http.StatusOK)
 	status, text = k.press(shown, at+"/pickup", k.number())
-	expect(status, text, http.StatusGone, "this access has been withdrawn")
+	expect(status, text, http.StatusForbidden, "this access has been withdrawn")
 	status, text = k.page(http.MethodGet, "/r/nobody", "", nil)
 	expect(status, text, http.StatusNotFound, "does not lead to a reservation")
 	status, text = k.page(http.MethodPost, "/r/nobody/pickup", "application/x-www-form-urlencoded", strings.NewReader("panel_code=1"))
