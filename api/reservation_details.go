@@ -24,6 +24,9 @@ func (s *service) reservationDetails(ctx context.Context, in *detailsInput) (*ou
 	if err != nil {
 		return nil, err
 	}
+	if r.Retired {
+		return nil, errRetired
+	}
 	locale := in.Locale
 	if locale == "" {
 		locale = r.Visitor.Locale

@@ -23,7 +23,7 @@ type Reservation struct {
 	EndsAt           *time.Time        `json:"ends_at" doc:"null: until revoked"`
 	StartsAtLocal    *string           `json:"starts_at_local" doc:"As the clocks of the property show it"`
 	EndsAtLocal      *string           `json:"ends_at_local"`
-	Code             string            `json:"code" doc:"The booking code (K3)"`
+	Code             string            `json:"code" doc:"The booking code (K3); empty once it was given up, 30 days after all was over (P3)"`
 	URL              string            `json:"url" doc:"The booking URL (K3)"`
 	AccessNotes      string            `json:"access_notes"`
 	Exclusive        bool              `json:"exclusive" doc:"Nobody else may have the key in this window (K14)"`

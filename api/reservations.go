@@ -238,10 +238,19 @@ func (s *service) changeOf(ctx context.Context, id string, ask func(r access.Res
 	if err != nil {
 		return nil, err // another account's reservation is not found, whatever its workflow would say (E8)
 	}
+	if r.Retired {
+		return nil, errRetired
+	}
 	if err := closedIsBusy(ask(r.Reservation, s.updateID(ctx))); err != nil {
 		return nil, err
 	}
 	return s.showReservation(ctx, id)
+}
+
+// errRetired refuses what only makes sense while boxes know the code (P3).
+var errRetired = &access.Refusal{
+	Code:   access.CodeReservationEnded,
+	Detail: "This reservation has been over for 30 days and its code was given up. Make a new one if the visitor needs the key again.",
 }
 
 // closedIsBusy: a workflow that ended between the look and the request is started

@@ -87,6 +87,9 @@ func (s *service) visitPage(ctx context.Context, c *gin.Context, notice web.Visi
 		Pickup: access.DecidePickup(r.KeyFacts, now), HasKey: r.VisitorHasKey(), Document: i.Document.State(), IDReason: r.IDReason,
 		Path: "/r/" + token, Press: rand.Text(), Notice: notice,
 	}
+	if r.Retired { // no box knows the reservation any more
+		boxes = nil
+	}
 	for _, b := range boxes {
 		view.Boxes = append(view.Boxes, web.VisitBox(b))
 	}

@@ -325,6 +325,9 @@ func TestP3CodesAreFreeAfter30Days(t *testing.T) {
 	if g := w.grant(k.box.ID, r.ID); !g.Tombstone {
 		t.Errorf("after 31 days the box should hold %+v", g)
 	}
+	if read, err := w.ReservationOf(ctx, k.accountID, r.ID, over.Add(31*24*time.Hour)); err != nil || !read.Retired || read.Code != "" {
+		t.Errorf("after 31 days the code that may be somebody else's is shown as %q, %v", read.Code, err)
+	}
 	later := k.wants(noon, time.Time{})
 	later.Code = "40718263"
 	w.reserve(later)
