@@ -36,6 +36,7 @@ func keyMoved(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now t
 	if err != nil {
 		return err
 	}
+	event.ItemID = holder
 	known, err := keyKnown(ctx, tx, from.accountID, e.KeyID)
 	if err != nil {
 		return err
@@ -52,7 +53,6 @@ func keyMoved(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now t
 	if err != nil {
 		return err
 	}
-	event.ItemID = holder
 	if !taken && before.HolderID != "" { // whoever brings it back: it was this visitor's to return
 		event.ItemID = before.HolderID
 	}

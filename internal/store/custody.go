@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -159,6 +160,9 @@ func (s *Store) CorrectCustody(ctx context.Context, accountID, keyID string, rep
 				return err
 			}
 		}
+		if err := slotIsFree(ctx, tx, keyID, report); err != nil {
+			return err
+		}
 		noteID, err := s.hostNote(ctx, tx, accountID, key.PropertyID, reason, now)
 		if err != nil {
 			return err
@@ -180,6 +184,21 @@ func (s *Store) CorrectCustody(ctx context.Context, accountID, keyID string, rep
 		})
 	})
 	return c, err
+}
+
+// slotIsFree refuses to put a key where another one is thought to be. A box's own
+// report evicts that one; a host may have mistaken the slot.
+func slotIsFree(ctx context.Context, tx pgx.Tx, keyID string, report access.CustodyReport) error {
+	var name string
+	err := tx.QueryRow(ctx, `SELECT k.name FROM custody c JOIN keys k ON k.id = c.key_id
+		WHERE c.state = 'in_box' AND c.panel_id = $1 AND c.slot = $2 AND c.key_id <> $3`, report.PanelID, report.Slot, keyID).Scan(&name)
+	if isNoRows(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return &directory.Error{Code: directory.CodeConflict, Detail: fmt.Sprintf("The key %q is known to be in this slot. Correct where that one is first.", name)}
 }
 
 // hostNote keeps the reason under the key of the member who gives the property's
