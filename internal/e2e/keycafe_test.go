@@ -39,7 +39,9 @@ func TestKeyStorySurvivesKill(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	play := s.newKeyStory(40*time.Second, 15*time.Second)
+	// A workflow task that dies with the process is given out again after ten seconds:
+	// the cooldown must be longer than a resend with that in the middle.
+	play := s.newKeyStory(40*time.Second, 40*time.Second)
 	for _, step := range play.Steps() {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		moment := time.Duration(math.Pow(300, random.Float64()) * float64(time.Millisecond))
