@@ -43,7 +43,7 @@ func TestKeyStorySurvivesKill(t *testing.T) {
 	// the cooldown must be longer than a resend with that in the middle.
 	play := s.newKeyStory(40*time.Second, 40*time.Second)
 	for _, step := range play.Steps() {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 		moment := time.Duration(math.Pow(300, random.Float64()) * float64(time.Millisecond))
 		s.killInside(ctx, step, func(ctx context.Context, asked <-chan struct{}) {
 			select {
