@@ -10,7 +10,7 @@ const (
 	ActionLook     Action = "look"                // read the rows that others write
 	ActionRemind   Action = "return_key_reminder" // K6
 	ActionLate     Action = "key_late"            // K13
-	ActionCheckKey Action = "key_missing"         // two hours before the start (K13)
+	ActionCheckKey Action = "key_check"           // two hours before the start (K13)
 	missingLead           = 2 * time.Hour
 	lateAgain             = 24 * time.Hour
 	endPause              = 30 * time.Millisecond // between two of many that end in one instant

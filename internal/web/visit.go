@@ -133,6 +133,9 @@ func (v VisitView) content(say *wording.Voice) visitContent {
 		"box", "photo", "photo_hint", "photo_field", "photo_button"} {
 		c.Labels[label] = say.Say("visit.label."+label, nil)
 	}
+	if v.State.Over() {
+		c.Labels["code_hint"] = say.Say("visit.label.code_hint_over", nil)
+	}
 	if code := v.Notice.Code; code != "" {
 		c.Good = slices.Contains(good, code)
 		if !c.Good && !slices.Contains(visitRefusals, code) {
