@@ -68,6 +68,9 @@ func DecideWithoutVerification(f Facts, e Entrance, now time.Time) Decision {
 	if d := decideState(inv, now); !d.Allowed {
 		return d
 	}
+	if f.Policy.LockedDown() {
+		return lockedDown
+	}
 	if !slices.Contains(inv.Entrances, e.ID) || e.PropertyID != inv.PropertyID {
 		return Decision{Code: CodeNotShared, Rule: "I1", Detail: "This entrance is not part of the invitation. See the guest keys for the ones that are."}
 	}
@@ -82,6 +85,9 @@ func DecideWithoutVerification(f Facts, e Entrance, now time.Time) Decision {
 	}
 	return Decision{Allowed: true, Rule: "I1", Detail: "The entrance is shared with the guest."}
 }
+
+// lockedDown is the answer to every guest and visitor of a property under lock-down.
+var lockedDown = Decision{Code: CodeLockedDown, Rule: "I17", Detail: "The property is locked down. Nobody is let in until its manager lifts that; keys can be returned."}
 
 func decideState(inv *Invitation, now time.Time) Decision {
 	switch inv.StateAt(now) {

@@ -7,6 +7,7 @@ import "time"
 type KeyFacts struct {
 	Reservation Reservation
 	Custody     Custody
+	LockedDown  bool // the property of the key, or that of the box it is in (I17)
 }
 
 // VisitorHasKey reports whether the key is with this reservation's visitor (K12).
@@ -30,6 +31,9 @@ func DecidePickup(f KeyFacts, now time.Time) Decision {
 	case ReservationScheduled:
 		return Decision{Code: CodeOutsideWindow, Rule: "K1", Detail: "The reservation has not begun yet.", From: r.Plan.Window.Start}
 	case ReservationActive:
+	}
+	if f.LockedDown {
+		return lockedDown
 	}
 	if !r.admittedByID() {
 		return Decision{Code: CodeVisitorIDRequired, Rule: "K7", Detail: idDetail[r.Document.State()]}

@@ -44,6 +44,11 @@ func TestDecide(t *testing.T) {
 		{"I1: another entrance", func(_ *access.Facts, e *access.Entrance) { e.ID = "ent_2" }, 0, access.CodeNotShared, "I1", true},
 		{"I12: no longer shareable", func(_ *access.Facts, e *access.Entrance) { e.Shareable = false }, 0, access.CodeNotShared, "I12", true},
 		{"I12: sharing off", func(f *access.Facts, _ *access.Entrance) { f.Policy.SharingEnabled = false }, 0, access.CodeNotShared, "I12", true},
+		{"I17: locked down", func(f *access.Facts, _ *access.Entrance) { f.Policy.LockedSince = noon }, 0, access.CodeLockedDown, "I17", true},
+		{"I17: what is over stays over", func(f *access.Facts, _ *access.Entrance) {
+			f.Policy.LockedSince = noon
+			_ = f.Invitation.Revoke(noon, "", "")
+		}, 0, access.CodeNotActive, "I13", true},
 		{"I12: outside the schedule", func(_ *access.Facts, e *access.Entrance) {
 			e.Schedules = []access.Schedule{{Days: []access.Weekday{"wed"}, From: "08:00", To: "09:00"}}
 		}, 0, access.CodeOutsideSchedule, "I12", false},

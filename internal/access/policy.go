@@ -34,7 +34,15 @@ type Policy struct {
 	ReturnReminderAt    string            `json:"return_reminder_at"` // local wall clock, "09:00"
 	LateKeyAfter        time.Duration     `json:"late_key_after"`
 	OfflineLease        time.Duration     `json:"offline_lease"`
+
+	// LockedSince is when the property was locked down; zero: it is not. It is not
+	// part of what a manager edits: it has a call of its own (I17).
+	LockedSince time.Time `json:"locked_since,omitzero"`
 }
+
+// LockedDown reports whether all guests and visitors are refused, drop-off
+// excepted, until the lock-down is lifted (I17).
+func (p Policy) LockedDown() bool { return !p.LockedSince.IsZero() }
 
 // DefaultPolicy is the policy of a property whose manager chose nothing: the
 // values that BEHAVIOUR.md names (I5, I8, I10, K6, K11, K13, P2).

@@ -13,6 +13,7 @@ const (
 	CodeOutsideWindow        Code = "outside_window"
 	CodeOutsideSchedule      Code = "outside_schedule"
 	CodeVerificationRequired Code = "verification_required"
+	CodeLockedDown           Code = "locked_down"
 
 	CodeAlreadyAccepted    Code = "already_accepted"
 	CodeAlreadyDeclined    Code = "already_declined"
