@@ -70,7 +70,7 @@ type KeyStanding struct {
 // ComingAction is something that will happen to a reservation by itself (T3).
 type ComingAction struct {
 	At   time.Time `json:"at"`
-	What string    `json:"what" enum:"start,end,return_key_reminder,resend,key_late,key_missing"`
+	What string    `json:"what" enum:"start,end,return_key_reminder,resend,key_late,key_check"`
 }
 
 func (s *service) reservationOf(r store.Reservation, now time.Time) Reservation {
