@@ -16,6 +16,8 @@ import (
 type Bench struct {
 	Unlocks     int  `help:"How many unlocks to measure." default:"600"`
 	Invitations int  `help:"How many invitations to create beside them." default:"500"`
+	Revocations int  `help:"How many revocations to measure." default:"200"`
+	Managed     int  `help:"How many live invitations a change of the manager's concerns; 0: skip." default:"2000"`
 	Checkout    int  `help:"How many reservations end in the same second; 0: skip." default:"5000"`
 	Rest        bool `help:"Measure the program at rest a minute after 1,000 creations." default:"true" negatable:""`
 }
@@ -31,7 +33,7 @@ func (c *Bench) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, host.stop()) }()
 
-	door, err := benchDoor(ctx, host)
+	door, err := benchDoor(ctx, host, "Bench")
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
@@ -72,6 +74,18 @@ func (c *Bench) Run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := door.revocations(ctx, baseline, c.Revocations); err != nil {
+		return err
+	}
+	if c.Managed > 0 {
+		managed, err := manage(ctx, host, baseline, c.Managed)
+		if err != nil {
+			return err
+		}
+		if err := managed.change(ctx, c.Managed, c.Unlocks); err != nil {
+			return err
+		}
+	}
 	if c.Checkout == 0 {
 		return nil
 	}
@@ -91,9 +105,9 @@ type bench struct {
 }
 
 // benchDoor sets up a property, a panel and an accepted invitation.
-func benchDoor(ctx context.Context, host *throwaway) (*bench, error) {
+func benchDoor(ctx context.Context, host *throwaway, name string) (*bench, error) {
 	b := &bench{app: story.NewClient(host.url, host.key)}
-	property, err := b.post(ctx, "/v1/properties", map[string]any{"name": "Bench", "time_zone": "UTC"})
+	property, err := b.post(ctx, "/v1/properties", map[string]any{"name": name, "time_zone": "UTC"})
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +121,7 @@ func benchDoor(ctx context.Context, host *throwaway) (*bench, error) {
 		return nil, err
 	}
 	b.entrance = entrance.Text("id")
-	if _, err := putUpInProcess(ctx, host.url)(ctx, "bench", panel.Text("enrolment_code")); err != nil {
+	if _, err := putUpInProcess(ctx, host.url)(ctx, name, panel.Text("enrolment_code")); err != nil {
 		return nil, err
 	}
 	if b.invitation, err = b.invite(ctx, 0); err != nil {
