@@ -30,6 +30,9 @@ type Config struct {
 	// Engine is who the engine is to panels; enrolment codes are bound to its key (P1).
 	Engine panel.Engine
 
+	// Clock is what messages of panels are judged and answered by; time.Now if nil.
+	Clock func() time.Time
+
 	// Outbox shows /dev/outbox, with everything that was sent in it. Set it only
 	// while the outbox is the configured sender.
 	Outbox bool
@@ -61,6 +64,9 @@ type service struct {
 func New(config Config) (http.Handler, error) {
 	if config.Store == nil || config.Logger == nil || config.Items == nil || config.Reservations == nil || config.Doors == nil || config.Engine.Key == nil {
 		return nil, errors.New("api: Store, Logger, Items, Reservations, Doors and Engine are needed")
+	}
+	if config.Clock == nil {
+		config.Clock = time.Now
 	}
 	s := &service{Config: config, metrics: newMetrics(), creating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	gin.SetMode(gin.ReleaseMode)

@@ -45,7 +45,7 @@ func protocolError(err error) error {
 
 // enrolPanel binds a panel to the key that signed its request (P1).
 func (s *service) enrolPanel(ctx context.Context, in *signedInput) (*signedOutput, error) {
-	now := time.Now()
+	now := s.Clock()
 	request, key, envelope, err := panel.OpenEnrolment(ctx, string(in.RawBody), now, s.Store)
 	if err != nil {
 		return nil, protocolError(err)
@@ -211,7 +211,7 @@ func (s *service) toPanel(panelID string, typ panel.Type, re string, body any, n
 
 // panelEvents takes in what happened at a panel (P6).
 func (s *service) panelEvents(ctx context.Context, in *signedInput) (*signedOutput, error) {
-	now := time.Now()
+	now := s.Clock()
 	var batch panel.EventBatch
 	panelID, re, err := s.fromPanel(ctx, in, panel.TypeEvents, &batch, now)
 	if err != nil {
@@ -245,7 +245,7 @@ func reported(e panel.Event) store.PanelEvent {
 
 // panelTap decides about a phone that is held to a panel (I9).
 func (s *service) panelTap(ctx context.Context, in *signedInput) (*signedOutput, error) {
-	now := time.Now()
+	now := s.Clock()
 	var tap panel.Tap
 	panelID, re, err := s.fromPanel(ctx, in, panel.TypeTap, &tap, now)
 	if err != nil {
@@ -268,7 +268,7 @@ func (s *service) panelTap(ctx context.Context, in *signedInput) (*signedOutput,
 
 // panelSync gives a panel everything that it should hold (P1).
 func (s *service) panelSync(ctx context.Context, in *signedInput) (*signedOutput, error) {
-	now := time.Now()
+	now := s.Clock()
 	var request panel.SyncRequest
 	panelID, re, err := s.fromPanel(ctx, in, panel.TypeSync, &request, now)
 	if err != nil {

@@ -135,7 +135,7 @@ func (p *Panel) obey(c panel.Command, via string) (panel.CommandResult, error) {
 	}
 	p.seq++
 	if result.Result == panel.ResultOpened {
-		p.openTil[c.EntranceID] = time.Now().Add(doorOpens)
+		p.openTil[c.EntranceID] = p.world().Add(doorOpens)
 	}
 	if !p.has(c.EntranceID) {
 		p.askForAll()

@@ -49,7 +49,7 @@ func (p *Panel) currentFault() fault {
 
 // faulty is currentFault for who holds mu. A fault whose time is over is over.
 func (p *Panel) faulty() fault {
-	if !p.fault.until.IsZero() && time.Now().After(p.fault.until) {
+	if !p.fault.until.IsZero() && p.world().After(p.fault.until) {
 		p.fault = fault{}
 	}
 	return p.fault
@@ -125,7 +125,7 @@ func (p *Panel) state() simState {
 	if id := p.memory.identity; id != nil {
 		s.PanelID = id.PanelID
 		for _, e := range id.Entrances {
-			s.Entrances = append(s.Entrances, simEntrance{EntranceID: e.EntranceID, Name: e.Name, Open: time.Now().Before(p.openTil[e.EntranceID])})
+			s.Entrances = append(s.Entrances, simEntrance{EntranceID: e.EntranceID, Name: e.Name, Open: p.world().Before(p.openTil[e.EntranceID])})
 		}
 	}
 	if p.isBox() {
@@ -220,7 +220,7 @@ func (p *Panel) postFault(w http.ResponseWriter, r *http.Request) {
 	if !readControl(w, r, &q) {
 		return
 	}
-	f, err := parseFault(q.Mode, q.For, q.Value)
+	f, err := parseFault(q.Mode, q.For, q.Value, p.world())
 	if err != nil {
 		writeProblem(w, http.StatusUnprocessableEntity, "invalid", err.Error())
 		return
@@ -232,7 +232,7 @@ func (p *Panel) postFault(w http.ResponseWriter, r *http.Request) {
 	p.getSim(w, r)
 }
 
-func parseFault(mode faultMode, lasts, value string) (f fault, err error) {
+func parseFault(mode faultMode, lasts, value string, now time.Time) (f fault, err error) {
 	f.mode = mode
 	switch mode {
 	case faultNone, faultOffline, faultLoseAck, faultRefuse:
@@ -250,7 +250,7 @@ func parseFault(mode faultMode, lasts, value string) (f fault, err error) {
 	if err != nil {
 		return f, fmt.Errorf("for must be a duration such as 10s")
 	}
-	f.until = time.Now().Add(d)
+	f.until = now.Add(d)
 	return f, nil
 }
 

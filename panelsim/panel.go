@@ -29,6 +29,7 @@ type Config struct {
 	Address       string // what to announce to the engine; the listening address if empty
 	StateFile     string // empty: remembers nothing after the process ends
 	Logger        *slog.Logger
+	Now           func() time.Time // the clock that its own goes by; time.Now if nil
 }
 
 // Panel is one simulated panel.
@@ -136,7 +137,15 @@ func (p *Panel) now() time.Time {
 }
 
 // clock is now for who holds mu.
-func (p *Panel) clock() time.Time { return time.Now().Add(p.faulty().skew()).UTC() }
+func (p *Panel) clock() time.Time { return p.world().Add(p.faulty().skew()).UTC() }
+
+// world is what a clock shows that runs right.
+func (p *Panel) world() time.Time {
+	if p.config.Now != nil {
+		return p.config.Now()
+	}
+	return time.Now()
+}
 
 func (p *Panel) name() string {
 	p.mu.Lock()

@@ -54,7 +54,7 @@ func (p *Panel) box() *Box {
 	b := &Box{Grants: p.memory.grants, Codes: p.codes, Keys: make([]string, p.memory.identity.Slots), Open: make([]bool, p.memory.identity.Slots)}
 	for n := range b.Keys {
 		b.Keys[n] = p.memory.slots[n+1]
-		b.Open[n] = time.Now().Before(p.openTil[slotName(n+1)])
+		b.Open[n] = p.world().Before(p.openTil[slotName(n+1)])
 	}
 	return b
 }
@@ -156,7 +156,7 @@ func (p *Panel) openSlot(slot int, grantID string, step entry, event panel.Event
 	if err := p.keepCounted(p.nextEvent(step, event)); err != nil {
 		return err
 	}
-	p.openTil[slotName(slot)] = time.Now().Add(slotOpens)
+	p.openTil[slotName(slot)] = p.world().Add(slotOpens)
 	p.openedBy[slot] = grantID
 	p.reportSoon()
 	return nil
@@ -240,7 +240,7 @@ func (p *Panel) moved(slot int, keyID string) *refusal {
 	}
 	held := p.memory.slots[slot]
 	switch {
-	case !time.Now().Before(p.openTil[slotName(slot)]):
+	case !p.world().Before(p.openTil[slotName(slot)]):
 		return &refusal{http.StatusConflict, "slot_closed", "The slot is closed. Open it with a code or a command first."}
 	case keyID == "" && held == "":
 		return &refusal{http.StatusConflict, "slot_empty", "There is no key in this slot."}

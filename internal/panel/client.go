@@ -36,6 +36,15 @@ type Target struct {
 type Client struct {
 	signer Signer
 	http   *http.Client
+	// Now is the engine's clock; time.Now if nil.
+	Now func() time.Time
+}
+
+func (c *Client) now() time.Time {
+	if c.Now != nil {
+		return c.Now()
+	}
+	return time.Now()
 }
 
 // NewClient returns a client that keeps connections open, follows no redirects and
@@ -81,7 +90,7 @@ func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 }
 
 func (c *Client) ask(ctx context.Context, t Target, method, path string, typ Type, body any, answerType Type, answer any) error {
-	token, id, err := c.signer.Sign(t.PanelID, typ, "", body, time.Now())
+	token, id, err := c.signer.Sign(t.PanelID, typ, "", body, c.now())
 	if err != nil {
 		return err
 	}
@@ -113,7 +122,7 @@ func (c *Client) ask(ctx context.Context, t Target, method, path string, typ Typ
 		return refusalOf(response.StatusCode, document)
 	}
 	want := Expect{Issuer: t.PanelID, Audience: EngineName, Type: answerType, Re: id}
-	if _, err := Open(ctx, string(bytes.TrimSpace(document)), t.PublicKey, want, time.Now(), nil, answer); err != nil {
+	if _, err := Open(ctx, string(bytes.TrimSpace(document)), t.PublicKey, want, c.now(), nil, answer); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	return nil
