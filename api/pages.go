@@ -44,6 +44,7 @@ func (s *service) pages(engine *gin.Engine, document *huma.OpenAPI) error {
 	engine.HEAD("/assets/*file", cacheable, assets)
 	engine.GET("/i/:token", s.invitationPage)
 	s.visitPages(engine)
+	s.signInPages(engine)
 	if s.Outbox {
 		engine.GET("/dev/outbox", s.outbox)
 	}

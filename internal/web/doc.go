@@ -14,6 +14,8 @@
 //     an invitation leads (I2)
 //   - [VisitPage] and [VisitNotFoundPage]: /r/{token}, the booking URL of a
 //     reservation (K3, K7, K8)
+//   - [SignInPage]: /sign-in, with a code from an email
+//   - [FailurePage]: what a form answers that could not be carried out
 //
 // Pages for guests speak the guest's language (locales); those for developers
 // speak English.

@@ -134,6 +134,7 @@ func TestVisitPageNoticesInEveryLanguage(t *testing.T) {
 	if !found {
 		t.Fatal("there are no notices")
 	}
+	section, _, _ = strings.Cut(section, "\n[")
 	for _, line := range strings.Split(strings.TrimSpace(section), "\n") {
 		code, _, _ := strings.Cut(line, " = ")
 		for _, language := range []string{"en", "ja"} {
