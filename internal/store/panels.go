@@ -148,6 +148,9 @@ func (s *Store) DeletePanel(ctx context.Context, accountID, id string, _ time.Ti
 		case commands > 0:
 			return inUse("panel", commands, "Its openings are part of the history; disown it instead.")
 		}
+		if _, err := tx.Exec(ctx, `DELETE FROM panel_policies WHERE panel_id = $1`, id); err != nil {
+			return err
+		}
 		_, err = tx.Exec(ctx, `DELETE FROM panels WHERE account_id = $1 AND id = $2`, accountID, id)
 		return err
 	})
