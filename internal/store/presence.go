@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// SilentAfter is how long a panel may be silent before it is offline (P8).
-	SilentAfter = 3 * time.Minute
 	// skewTolerated is how far a panel's clock may be off before that enters the log:
 	// the life of a command (P4).
 	skewTolerated = 10 * time.Second
@@ -125,7 +123,7 @@ func (s *Store) NoteSilence(ctx context.Context, now time.Time) error {
 		rows, err := tx.Query(ctx, `UPDATE panels SET offline_since = last_seen_at + $2 * interval '1 second' WHERE id IN (
 				SELECT id FROM panels WHERE offline_since IS NULL AND enrolled_at IS NOT NULL AND disowned_at IS NULL AND last_seen_at < $1
 				ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED)
-			RETURNING id, account_id, property_id, offline_since`, now.Add(-SilentAfter), SilentAfter.Seconds())
+			RETURNING id, account_id, property_id, offline_since`, now.Add(-directory.PanelSilentAfter), directory.PanelSilentAfter.Seconds())
 		if err != nil {
 			return err
 		}
@@ -134,7 +132,7 @@ func (s *Store) NoteSilence(ctx context.Context, now time.Time) error {
 		var since time.Time
 		_, err = pgx.ForEachRow(rows, []any{&from.panelID, &from.accountID, &from.propertyID, &since}, func() error {
 			queueEvent(batch, from.panelEvent(access.EventPanelOffline, fmt.Sprintf("offline/%d", since.UnixMicro()), since.UTC(), now,
-				map[string]any{"last_seen_at": since.Add(-SilentAfter).UTC().Format(time.RFC3339)}))
+				map[string]any{"last_seen_at": since.Add(-directory.PanelSilentAfter).UTC().Format(time.RFC3339)}))
 			return nil
 		})
 		if err != nil {
@@ -152,7 +150,7 @@ func (s *Store) CountPanels(ctx context.Context, now time.Time) (t PanelTotals, 
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE last_seen_at >= $1), count(*) FILTER (WHERE last_seen_at < $1),
 			(SELECT count(*) FROM grants WHERE confirmed_revision < desired_revision),
 			(SELECT count(*) FROM panel_policies WHERE confirmed_version < desired_version)
-		FROM panels WHERE enrolled_at IS NOT NULL AND disowned_at IS NULL`, instant(now).Add(-SilentAfter)).
+		FROM panels WHERE enrolled_at IS NOT NULL AND disowned_at IS NULL`, instant(now).Add(-directory.PanelSilentAfter)).
 		Scan(&t.Online, &t.Offline, &t.PendingGrants, &t.PendingPolicies)
 	return t, err
 }
