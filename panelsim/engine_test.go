@@ -226,7 +226,9 @@ type simState struct {
 		Open  bool    `json:"open"`
 		KeyID *string `json:"key_id"`
 	} `json:"slots"`
-	LockedUntil *time.Time `json:"locked_until"`
+	LockedUntil *time.Time     `json:"locked_until"`
+	Policies    []panel.Policy `json:"policies"`
+	LeaseUntil  *time.Time     `json:"lease_until"`
 }
 
 func newPanel(engine *fakeEngine, code, stateFile string) (*panelsim.Panel, error) {

@@ -112,7 +112,7 @@ const (
 func batteryReported(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now time.Time) error {
 	level := min(max(e.Level, 0), 100)
 	var wasLow bool
-	err := tx.QueryRow(ctx, `UPDATE panels n SET battery = $2, battery_low = CASE WHEN $2 < $3 THEN true WHEN $2 > $4 THEN false ELSE n.battery_low END
+	err := tx.QueryRow(ctx, `UPDATE panels n SET battery = $2, battery_low = CASE WHEN $2::int < $3 THEN true WHEN $2::int > $4 THEN false ELSE n.battery_low END
 		FROM panels before WHERE before.id = n.id AND n.id = $1 RETURNING before.battery_low`, from.panelID, level, batteryLow, batteryGood).Scan(&wasLow)
 	if err != nil || wasLow || level >= batteryLow {
 		return err
