@@ -168,3 +168,36 @@ func TestP5FailuresAreLoggedOnce(t *testing.T) {
 		t.Errorf("%d entries, want 1", n)
 	}
 }
+
+// P5, I14: a panel from which an edit has taken everything is shown until it has
+// confirmed that.
+func TestP5WithdrawnPanelsAreShown(t *testing.T) {
+	w := open(t)
+	s := w.site()
+	garage := w.panel(s.property, directory.PanelDoor)
+	w.enrol(s.panel, noon)
+	w.enrol(garage, noon)
+	back := w.entrance(garage)
+	inv := w.accepted(s)
+	for _, entrances := range [][]string{{s.entrance.ID, back.ID}, {s.entrance.ID}} {
+		w.settle(garage, noon)
+		w.ok(inv.Edit(noon, access.Edit{Entrances: entrances}, ""))
+		w.recordInvitation(&inv, at(12, 5))
+	}
+	w.settle(s.panel, at(12, 5))
+	w.ok(w.FailGrants(t.Context(), garage.ID, "unreachable", at(12, 6)))
+	withdrawn := func() []store.WithdrawnPanel {
+		got, err := w.Invitation(t.Context(), s.accountID, inv.ID, at(12, 6))
+		w.ok(err)
+		return got.Withdrawn
+	}
+	got := withdrawn()
+	if len(got) != 1 || got[0].ID != garage.ID || got[0].Sync.State != store.SyncFailing {
+		t.Fatalf("withdrawn: %+v", got)
+	}
+	w.wantSync("withdrawn", got[0].Sync.Detail, "Gate unreachable since 12:05; end of access not confirmed; it admits nobody by itself.")
+	w.settle(garage, at(12, 7))
+	if got := withdrawn(); len(got) != 0 {
+		t.Errorf("after it has confirmed: %+v", got)
+	}
+}

@@ -21,6 +21,14 @@ type Invitation struct {
 	Inviter      directory.Person
 	Guest        directory.Person
 	Entrances    []SharedEntrance
+	Withdrawn    []WithdrawnPanel
+}
+
+// WithdrawnPanel is a panel none of whose entrances is shared any more and that has
+// yet to confirm that (P5).
+type WithdrawnPanel struct {
+	ID, Name string
+	Sync     Sync
 }
 
 // SharedEntrance is an entrance of an invitation and how its panel stands with it.
@@ -203,5 +211,8 @@ func (s *Store) addEntrances(ctx context.Context, list []Invitation, now time.Ti
 		}
 		inv.Entrances = append(inv.Entrances, e)
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return s.addWithdrawn(ctx, byID, passes, now)
 }

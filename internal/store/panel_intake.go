@@ -220,6 +220,10 @@ func (f reporter) gap(last, seq int64, now time.Time) directory.Event {
 	}
 }
 
+// lateReport is how late an opening is reported that may have been taken for a time
+// without use: its invitation looks again when verification lapses (P6, I10).
+const lateReport = time.Minute
+
 // intakeEvent turns one event of a panel into what it means here.
 func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now time.Time) error {
 	switch {
@@ -229,6 +233,9 @@ func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, from reporter, e Pan
 		err := s.recordOpened(ctx, tx, e.CommandID, from.panelID, notAfter(e.At, now), now)
 		if isNoRows(err) { // a command that this engine never gave: it is recorded as what it is
 			return appendEvent(ctx, tx, from.event(access.EventEntranceOpened, e, now))
+		}
+		if err == nil && now.Sub(e.At) > lateReport {
+			_, err = tx.Exec(ctx, `INSERT INTO wakeups (workflow_id, due_at) SELECT $1 || item_id, $2 FROM commands WHERE id = $3 AND op = 'unlock'`, invitationWorkflow, now, e.CommandID)
 		}
 		return err
 	case e.Type == "denied" && e.Op != "":

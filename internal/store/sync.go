@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,7 +139,7 @@ func (st *standing) what(item syncedItem, known told, policy, knownPolicy *acces
 		switch {
 		case item.revoked:
 			parts = append(parts, "revocation")
-		case item.over:
+		case item.over, known.desired.Tombstone:
 			parts = append(parts, "end of access")
 		case known.confirmed == nil:
 			parts = append(parts, "access")
@@ -155,7 +157,10 @@ func (st *standing) what(item syncedItem, known told, policy, knownPolicy *acces
 	return strings.Join(parts, " and ")
 }
 
-func (st *standing) narrowed(known told) bool { return narrows(known.confirmed, *known.desired) }
+// narrowed reports whether what the panel may still hold gives more than it should.
+func (st *standing) narrowed(known told) bool {
+	return known.desired.Tombstone || narrows(known.confirmed, *known.desired)
+}
 
 // stillAdmits is until when the panel could admit by itself somebody whom the engine
 // refuses. A door admits by offline passes alone, a box by codes.
@@ -195,6 +200,40 @@ func (item syncedItem) clock(at time.Time) string {
 		return local.Format("15:04")
 	}
 	return local.Format("2 Jan 15:04")
+}
+
+// addWithdrawn fills in the panels that an edit has taken from invitations and that do
+// not know it yet.
+func (s *Store) addWithdrawn(ctx context.Context, byID map[string]*Invitation, passes map[string]time.Time, now time.Time) error {
+	rows, err := s.pool.Query(ctx, `SELECT i.id, n.id, `+standingColumns+`
+		FROM invitations i JOIN grants g ON g.grant_id = i.id JOIN panels n ON n.id = g.panel_id
+		LEFT JOIN panel_policies d ON false
+		WHERE i.id = ANY($1) AND g.confirmed_revision < g.desired_revision
+			AND NOT EXISTS (SELECT FROM entrances e WHERE e.panel_id = n.id AND i.facts -> 'entrances' ? e.id)
+		ORDER BY n.name, n.id`, slices.Collect(maps.Keys(byID)))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var itemID string
+		var p WithdrawnPanel
+		var st standing
+		if err := rows.Scan(append([]any{&itemID, &p.ID}, st.columns()...)...); err != nil {
+			return err
+		}
+		inv := byID[itemID]
+		state := inv.Invitation.StateAt(now)
+		item := syncedItem{over: state.Final(), revoked: state == access.InvitationRevoked, passesTill: passes[itemID], zone: inv.Zone, now: now}
+		if p.Name = st.name; !st.enrolled && !st.disowned { // it never held anything
+			continue
+		}
+		if p.Sync, err = st.sync(item); err != nil {
+			return err
+		}
+		inv.Withdrawn = append(inv.Withdrawn, p)
+	}
+	return rows.Err()
 }
 
 // passesUntil is the latest expiry of the offline passes of each invitation (P9):
