@@ -44,7 +44,7 @@ func startRace(t *testing.T, kind directory.PanelKind, slots int) *race {
 	r.identity = panel.Engine{KeyID: key.ID, Key: key.Private}
 	r.client = panel.NewClient(r.identity)
 	r.opener = activities.NewOpener(r.store, r, time.Now, slog.New(slog.DiscardHandler))
-	account, err := r.store.CreateAccount(ctx, "Harbour", func(string) error { return nil }, time.Now())
+	account, err := r.store.CreateAccount(ctx, "Harbour", func(secret string) error { r.key = secret; return nil }, time.Now())
 	r.ok(err)
 	r.account = account.ID
 	r.property, err = r.store.CreateProperty(ctx, directory.Property{AccountID: r.account, Name: "Harbour House", TimeZone: "Europe/Lisbon", Policy: access.DefaultPolicy()}, time.Now())
