@@ -61,7 +61,9 @@ func startRace(t *testing.T, kind directory.PanelKind, slots int) *race {
 	go func() { done <- r.sim.Run(running) }()
 	t.Cleanup(func() {
 		stop()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		r.opener.Wait()
 	})
 	return r
