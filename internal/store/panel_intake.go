@@ -44,16 +44,16 @@ func (s *Store) EnrolPanel(ctx context.Context, codeHash, publicKey, encryptionK
 		if err := desireAtNewBox(ctx, tx, accountID, panelID, now); err != nil {
 			return err
 		}
+		if err := desirePolicies(ctx, tx, propertyID, now); err != nil { // before the documents' rows are touched, so that who has the lock never waits for us
+			return err
+		}
 		if err := s.tellPanelAll(ctx, tx, panelID, now); err != nil {
 			return err
 		}
-		if err := appendEvent(ctx, tx, directory.Event{
+		return appendEvent(ctx, tx, directory.Event{
 			AccountID: accountID, Type: access.EventPanelEnrolled, At: now, RecordedAt: now, PropertyID: propertyID, PanelID: panelID,
 			DedupKey: fmt.Sprintf("%s/enrolled/%x", panelID, publicKey),
-		}); err != nil {
-			return err
-		}
-		return desirePolicies(ctx, tx, propertyID, now)
+		})
 	})
 	return panelID, err
 }

@@ -12,8 +12,8 @@ import (
 
 // desirePolicies brings the policy documents that panels should hold in line with
 // a property, its entrances and its keys, and wakes the panels for which that
-// changed (P2). It is called last in the transaction of the change: it takes a lock
-// of the account, so that of two changes at once the later one sees both.
+// changed (P2). It is called after the rows of the directory were changed: it takes a
+// lock of the account, so that of two changes at once the later one sees both.
 func desirePolicies(ctx context.Context, tx pgx.Tx, propertyID string, now time.Time) error {
 	var accountID string
 	if err := tx.QueryRow(ctx, `SELECT account_id FROM properties WHERE id = $1`, propertyID).Scan(&accountID); err != nil {
