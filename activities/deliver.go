@@ -18,68 +18,95 @@ var errNotTaken = errors.New("the panel holds less than it was sent")
 
 // PushGrants brings one panel up to date: it delivers what is pending, policy
 // documents first, then what takes access away, then the rest, and returns how much it
-// delivered. The first failure ends it, because a panel that did not answer one
-// request will not answer the next; the reason is kept for the items that wait (P5).
+// delivered. A panel that did not answer one request will not answer the next, so that
+// ends it; what a panel refuses is passed over, so that it does not hold up the rest. The
+// reason is kept for the items that wait (P5).
 func (a *Activities) PushGrants(ctx context.Context, panelID string) (delivered int, err error) {
 	defer alive(ctx)()
-	for delivered < grantBatch {
-		n, err := a.pushSome(ctx, panelID)
-		delivered += n
-		var failed *deliveryError
-		if errors.As(err, &failed) {
-			return delivered, errors.Join(err, a.Grants.FailGrants(ctx, panelID, reason(err), a.Clock()))
+	push := pushing{Activities: a, panelID: panelID, refused: map[string]bool{}}
+	for push.delivered < grantBatch {
+		before := push.delivered
+		if err := push.some(ctx); err != nil {
+			return push.delivered, err
 		}
-		if err != nil {
-			return delivered, err
-		}
-		if n == 0 {
+		if push.failure != nil && push.away() || push.delivered == before {
 			break
 		}
 	}
-	return delivered, a.Grants.Delivered(ctx, panelID)
+	if push.failure != nil && !push.away() && push.delivered >= grantBatch {
+		return push.delivered, nil // there is more to deliver before what was refused is tried again
+	}
+	if push.failure != nil {
+		return push.delivered, errors.Join(push.failure, a.Grants.FailGrants(ctx, panelID, reason(push.failure), a.Clock()))
+	}
+	return push.delivered, a.Grants.Delivered(ctx, panelID)
 }
 
-// deliveryError is the panel's failure, as opposed to the engine's own.
-type deliveryError struct{ err error }
-
-func (e *deliveryError) Error() string { return e.err.Error() }
-func (e *deliveryError) Unwrap() error { return e.err }
-
-// pushSome delivers the policy documents and the most urgent of the grants.
-func (a *Activities) pushSome(ctx context.Context, panelID string) (delivered int, err error) {
-	policies, err := a.Grants.PendingPolicies(ctx, panelID)
-	if err != nil {
-		return 0, err
-	}
-	for _, p := range policies {
-		version, err := a.Panels.PutPolicy(ctx, panelID, p)
-		if err == nil && version < p.Version {
-			err = fmt.Errorf("policy of %s: %w", p.EntranceID, errNotTaken)
-		}
-		if err != nil {
-			return delivered, &deliveryError{err}
-		}
-		if err := a.Grants.ConfirmPolicy(ctx, panelID, p, version, a.Clock()); err != nil {
-			return delivered, err
-		}
-		delivered++
-	}
-	grants, err := a.Grants.PendingGrants(ctx, panelID, grantLook)
-	if err != nil {
-		return delivered, err
-	}
-	for _, p := range grants {
-		revision, err := a.Panels.PutGrant(ctx, panelID, p.Grant)
-		if err == nil && revision < p.Grant.Revision {
-			err = fmt.Errorf("grant %s: %w", p.Grant.ID, errNotTaken)
-		}
-		if err != nil {
-			return delivered, &deliveryError{err}
-		}
-		if err := a.Grants.ConfirmGrant(ctx, panelID, p.Grant, revision, a.Clock()); err != nil {
-			return delivered, err
-		}
-		delivered++
-	}
-	return delivered, nil
+// pushing is one attempt to bring a panel up to date.
+type pushing struct {
+	*Activities
+	panelID   string
+	delivered int
+	refused   map[string]bool // by grant or entrance
+	failure   error           // the panel's last, as opposed to the engine's own
 }
+
+// some delivers the policy documents and the most urgent of the grants.
+func (p *pushing) some(ctx context.Context) error {
+	policies, err := p.Grants.PendingPolicies(ctx, p.panelID)
+	if err != nil {
+		return err
+	}
+	for _, d := range policies {
+		if p.refused[d.EntranceID] {
+			continue
+		}
+		version, err := p.Panels.PutPolicy(ctx, p.panelID, d)
+		if !p.took(d.EntranceID, version, d.Version, err) {
+			if p.away() {
+				return nil
+			}
+			continue
+		}
+		if err := p.Grants.ConfirmPolicy(ctx, p.panelID, d, version, p.Clock()); err != nil {
+			return err
+		}
+	}
+	grants, err := p.Grants.PendingGrants(ctx, p.panelID, grantLook+len(p.refused))
+	if err != nil {
+		return err
+	}
+	for _, g := range grants {
+		if p.refused[g.Grant.ID] {
+			continue
+		}
+		revision, err := p.Panels.PutGrant(ctx, p.panelID, g.Grant)
+		if !p.took(g.Grant.ID, revision, g.Grant.Revision, err) {
+			if p.away() {
+				return nil
+			}
+			continue
+		}
+		if err := p.Grants.ConfirmGrant(ctx, p.panelID, g.Grant, revision, p.Clock()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// took counts what the panel has taken in, and keeps why it has not.
+func (p *pushing) took(id string, held, sent int64, err error) bool {
+	if err == nil && held < sent {
+		err = errNotTaken
+	}
+	if err == nil {
+		p.delivered++
+		return true
+	}
+	p.failure = fmt.Errorf("%s: %w", id, err)
+	p.refused[id] = true
+	return false
+}
+
+// away reports whether the last failure says that the panel does not answer.
+func (p *pushing) away() bool { return reason(p.failure) != refused }

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -117,22 +118,43 @@ func TestP5UrgentThingsDoNotWaitForABatch(t *testing.T) {
 	}
 }
 
-// P5: one that does not answer is asked once and no more, and so is one that answers
-// and takes nothing in.
-func TestP5OneFailureEndsTheAttempt(t *testing.T) {
+// P5: a panel that does not answer is asked once and no more; what one refuses does not
+// hold up the rest.
+func TestP5FailuresOfAPanel(t *testing.T) {
+	poison := func(id string) error {
+		if id == "inv_0" || id == "ent_1" {
+			return errors.New("malformed")
+		}
+		return nil
+	}
+	document := access.PanelPolicy{EntranceID: "ent_1", Version: 1}
+	crowd := &shelf{grants: many(250), onPut: poison}
+	for n := range 2 {
+		if delivered, err := crowd.push(t); err != nil || delivered < 100 || len(crowd.failed) > 0 {
+			t.Errorf("batch %d: %d delivered, %v", n, delivered, err)
+		}
+	}
+	if _, err := crowd.push(t); err == nil || len(crowd.grants) != 1 || len(crowd.failed) != 1 {
+		t.Errorf("at last %d grants are left, %v", len(crowd.grants), err)
+	}
 	for name, c := range map[string]struct {
-		shelf  *shelf
-		reason string
+		shelf            *shelf
+		reason           string
+		delivered, calls int
 	}{
-		"unreachable":      {&shelf{grants: many(30), onPut: func(string) error { return activities.ErrPanelUnreachable }}, "unreachable"},
-		"no answer":        {&shelf{grants: many(30), onPut: func(string) error { return activities.ErrOutcomeUnknown }}, "no answer"},
-		"takes nothing in": {&shelf{grants: many(30), older: true}, "refused"},
-		"a document":       {&shelf{policies: []access.PanelPolicy{{EntranceID: "ent_1", Version: 1}}, grants: many(3), older: true}, "refused"},
+		"unreachable":       {&shelf{grants: many(30), onPut: func(string) error { return activities.ErrPanelUnreachable }}, "unreachable", 0, 1},
+		"no answer":         {&shelf{grants: many(30), onPut: func(string) error { return activities.ErrOutcomeUnknown }}, "no answer", 0, 1},
+		"takes nothing in":  {&shelf{grants: many(30), older: true}, "refused", 0, 10},
+		"refuses one":       {&shelf{grants: many(30), onPut: poison}, "refused", 29, 30},
+		"refuses two kinds": {&shelf{policies: []access.PanelPolicy{document}, grants: many(30), onPut: poison}, "refused", 29, 31},
 	} {
 		t.Run(name, func(t *testing.T) {
-			delivered, err := c.shelf.push(t)
-			if err == nil || delivered != 0 || len(c.shelf.calls) != 1 || !slices.Equal(c.shelf.failed, []string{c.reason}) {
-				t.Errorf("%d delivered after %d calls, noted as %q, %v", delivered, len(c.shelf.calls), c.shelf.failed, err)
+			_, err := c.shelf.push(t)
+			if err == nil || len(c.shelf.calls) != c.calls || !slices.Equal(c.shelf.failed, []string{c.reason}) {
+				t.Errorf("%d calls, noted as %q, %v", len(c.shelf.calls), c.shelf.failed, err)
+			}
+			if left := len(c.shelf.grants); left != 30-c.delivered {
+				t.Errorf("%d grants are left", left)
 			}
 		})
 	}

@@ -27,9 +27,12 @@ func reason(err error) string {
 	case errors.Is(err, ErrOutcomeUnknown):
 		return "no answer"
 	default:
-		return "refused"
+		return refused
 	}
 }
+
+// refused is the reason where a panel answers and will not have it.
+const refused = "refused"
 
 // CommandTTL is how long a momentary command is good for (P4).
 const CommandTTL = 10 * time.Second
