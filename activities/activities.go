@@ -72,16 +72,26 @@ type Grants interface {
 	// PendingGrants lists what a panel has not confirmed: what takes access away
 	// first, then the oldest, at most limit.
 	PendingGrants(ctx context.Context, panelID string, limit int) ([]PendingGrant, error)
-	// ConfirmGrant notes that the panel holds the revision (P5).
-	ConfirmGrant(ctx context.Context, panelID, grantID string, revision int64, now time.Time) error
-	// FailGrants notes why the panel's pending grants could not be delivered.
+	// ConfirmGrant notes that the panel, having been sent a grant, holds the revision
+	// (P5).
+	ConfirmGrant(ctx context.Context, panelID string, sent access.Grant, revision int64, now time.Time) error
+	// PendingPolicies lists the policy documents that a panel has not confirmed (P2).
+	PendingPolicies(ctx context.Context, panelID string) ([]access.PanelPolicy, error)
+	// ConfirmPolicy does for a policy document what ConfirmGrant does for a grant.
+	ConfirmPolicy(ctx context.Context, panelID string, sent access.PanelPolicy, version int64, now time.Time) error
+	// FailGrants notes why what waits for the panel could not be delivered, and
+	// Delivered that the panel takes in again.
 	FailGrants(ctx context.Context, panelID, reason string, now time.Time) error
+	Delivered(ctx context.Context, panelID string) error
 }
 
 // Panels reaches panels.
 type Panels interface {
 	// PutGrant delivers a grant and returns the revision that the panel now holds.
 	PutGrant(ctx context.Context, panelID string, g access.Grant) (revision int64, err error)
+	// PutPolicy delivers a policy document and returns the version that the panel now
+	// holds.
+	PutPolicy(ctx context.Context, panelID string, p access.PanelPolicy) (version int64, err error)
 }
 
 // Messages sends what waits in the outbox table.
@@ -153,32 +163,6 @@ func alive(ctx context.Context) (stop func()) {
 		}
 	}()
 	return func() { close(done) }
-}
-
-// grantBatch is how many grants one PushGrants delivers before it reports back.
-const grantBatch = 100
-
-// PushGrants brings one panel up to date: it delivers a batch of what is pending
-// and returns how much it delivered. The first failure ends the batch, because a
-// panel that did not answer one request will not answer the next; the reason is
-// kept for the items that wait (P5).
-func (a *Activities) PushGrants(ctx context.Context, panelID string) (delivered int, err error) {
-	defer alive(ctx)()
-	pending, err := a.Grants.PendingGrants(ctx, panelID, grantBatch)
-	if err != nil {
-		return 0, err
-	}
-	for _, p := range pending {
-		revision, err := a.Panels.PutGrant(ctx, panelID, p.Grant)
-		if err != nil {
-			return delivered, errors.Join(err, a.Grants.FailGrants(ctx, panelID, reason(err), a.Clock()))
-		}
-		if err := a.Grants.ConfirmGrant(ctx, panelID, p.Grant.ID, revision, a.Clock()); err != nil {
-			return delivered, err
-		}
-		delivered++
-	}
-	return delivered, nil
 }
 
 // messageBatch is how many messages one SendMessages handles.

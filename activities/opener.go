@@ -27,9 +27,12 @@ func reason(err error) string {
 	case errors.Is(err, ErrOutcomeUnknown):
 		return "no answer"
 	default:
-		return "refused"
+		return refused
 	}
 }
+
+// refused is the reason where a panel answers and will not have it.
+const refused = "refused"
 
 // CommandTTL is how long a momentary command is good for (P4).
 const CommandTTL = 10 * time.Second
@@ -63,6 +66,7 @@ type Command struct {
 	EntranceID    string
 	GrantID       string
 	GrantRevision int64
+	PolicyVersion int64 // of the entrance's policy document by which it was decided (P2)
 	BootID        string
 	ExpiresAt     time.Time
 
@@ -162,12 +166,17 @@ type Unlocks interface {
 	// first, with its event, last use and message (I7, P4). It returns the outcome
 	// that stands.
 	RecordUnlock(ctx context.Context, q UnlockRequest, c Command, o Outcome, at, now time.Time) (Outcome, error)
+	// ReclaimUnlock takes back a claimed command that its panel would not carry out,
+	// with the panel's word for it, and decides anew as ClaimUnlock does, with a new
+	// command for the same key and until the same instant.
+	ReclaimUnlock(ctx context.Context, q UnlockRequest, raced Command, code string, now time.Time) (Claim, error)
 }
 
 // Slots is the records behind opening slots, as [Unlocks] is for doors.
 type Slots interface {
 	ClaimSlot(ctx context.Context, q SlotRequest, now time.Time) (Claim, error)
 	RecordSlot(ctx context.Context, q SlotRequest, c Command, o Outcome, at, now time.Time) (Outcome, error)
+	ReclaimSlot(ctx context.Context, q SlotRequest, raced Command, code string, now time.Time) (Claim, error)
 }
 
 // Openings is both.
@@ -199,44 +208,74 @@ func NewOpener(records Openings, panels Commander, clock func() time.Time, log *
 // answered, or within about two seconds if it does not; that a door opened is
 // recorded right after. An error means that nothing was decided and nothing opened.
 func (o *Opener) Unlock(ctx context.Context, q UnlockRequest) (Outcome, error) {
-	claim, err := o.records.ClaimUnlock(ctx, q, o.clock())
-	if err != nil {
-		return Outcome{}, err
-	}
-	return o.open(ctx, claim, func(ctx context.Context, outcome Outcome, at time.Time) (Outcome, error) {
-		return o.records.RecordUnlock(ctx, q, claim.Command, outcome, at, o.clock())
-	}), nil
+	return o.open(ctx, request{
+		claim: func() (Claim, error) { return o.records.ClaimUnlock(ctx, q, o.clock()) },
+		reclaim: func(raced Command, code string) (Claim, error) {
+			return o.records.ReclaimUnlock(ctx, q, raced, code, o.clock())
+		},
+		record: func(ctx context.Context, c Command, outcome Outcome, at time.Time) (Outcome, error) {
+			return o.records.RecordUnlock(ctx, q, c, outcome, at, o.clock())
+		},
+	})
 }
 
 // OpenSlot opens a slot of a SmartBox or says why not, as [Opener.Unlock] does an
 // entrance (K3, K8, P10).
 func (o *Opener) OpenSlot(ctx context.Context, q SlotRequest) (Outcome, error) {
-	claim, err := o.records.ClaimSlot(ctx, q, o.clock())
+	return o.open(ctx, request{
+		claim: func() (Claim, error) { return o.records.ClaimSlot(ctx, q, o.clock()) },
+		reclaim: func(raced Command, code string) (Claim, error) {
+			return o.records.ReclaimSlot(ctx, q, raced, code, o.clock())
+		},
+		record: func(ctx context.Context, c Command, outcome Outcome, at time.Time) (Outcome, error) {
+			return o.records.RecordSlot(ctx, q, c, outcome, at, o.clock())
+		},
+	})
+}
+
+// request is what the records have to do with one request to open something.
+type request struct {
+	claim   func() (Claim, error)
+	reclaim func(raced Command, code string) (Claim, error)
+	record  recorder
+}
+
+type recorder func(ctx context.Context, c Command, outcome Outcome, at time.Time) (Outcome, error)
+
+// raced are the words of a panel that knows something newer than the decision that
+// it is to carry out: it surely did not open, and a decision on fresh facts may be
+// another one. So what a change leaves as it was never blinks (I14), and what it
+// takes away is refused for the right reason.
+var raced = map[string]bool{"stale_revision": true, "closed_by_policy": true, "locked_down": true}
+
+// open claims and carries out, and does so once more if the panel knew better.
+func (o *Opener) open(ctx context.Context, r request) (Outcome, error) {
+	claim, err := r.claim()
 	if err != nil {
 		return Outcome{}, err
 	}
-	return o.open(ctx, claim, func(ctx context.Context, outcome Outcome, at time.Time) (Outcome, error) {
-		return o.records.RecordSlot(ctx, q, claim.Command, outcome, at, o.clock())
-	}), nil
-}
-
-type recorder func(ctx context.Context, outcome Outcome, at time.Time) (Outcome, error)
-
-// open carries out a claim.
-func (o *Opener) open(ctx context.Context, claim Claim, record recorder) Outcome {
 	if claim.Outcome != nil {
-		return *claim.Outcome
+		return *claim.Outcome, nil
 	}
-	outcome, at := o.send(ctx, claim.Command)
-	if claim.Again && outcome.Result == ResultUnreachable {
-		outcome.Result = ResultUnknown // the first sending may have arrived
+	outcome, at := o.send(ctx, claim)
+	if outcome.Result == ResultRefused && raced[outcome.Code] {
+		again, err := r.reclaim(claim.Command, outcome.Code)
+		switch {
+		case err != nil:
+			o.log.LogAttrs(ctx, slog.LevelWarn, "a command that its panel refused was not decided anew", slog.String("command_id", claim.Command.ID), slog.Any("error", err))
+		case again.Outcome != nil:
+			return *again.Outcome, nil
+		default:
+			claim = again
+			outcome, at = o.send(ctx, claim)
+		}
 	}
 	if outcome.Result != ResultOpened {
-		return o.record(ctx, claim.Command, outcome, at, record)
+		return o.record(ctx, claim.Command, outcome, at, r.record), nil
 	}
 	outcome.EventID = OpeningEventID(claim.Command.ID)
-	o.recording.Go(func() { o.record(ctx, claim.Command, outcome, at, record) })
-	return outcome
+	o.recording.Go(func() { o.record(ctx, claim.Command, outcome, at, r.record) })
+	return outcome, nil
 }
 
 // Wait returns when everything that opened has been recorded.
@@ -247,7 +286,7 @@ func (o *Opener) Wait() { o.recording.Wait() }
 func (o *Opener) record(ctx context.Context, c Command, outcome Outcome, at time.Time, record recorder) Outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	recorded, err := record(ctx, outcome, at)
+	recorded, err := record(ctx, c, outcome, at)
 	if err != nil {
 		o.log.LogAttrs(ctx, slog.LevelError, "the outcome of a command was not recorded", slog.String("command_id", c.ID), slog.Any("error", err))
 		return Outcome{Result: ResultUnknown}
@@ -255,7 +294,9 @@ func (o *Opener) record(ctx context.Context, c Command, outcome Outcome, at time
 	return recorded
 }
 
-func (o *Opener) send(ctx context.Context, c Command) (Outcome, time.Time) {
+// send sends a claimed command to its panel.
+func (o *Opener) send(ctx context.Context, claim Claim) (Outcome, time.Time) {
+	c := claim.Command
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	slot := o.slot(c.PanelID)
@@ -263,12 +304,12 @@ func (o *Opener) send(ctx context.Context, c Command) (Outcome, time.Time) {
 	case slot <- struct{}{}:
 		defer func() { <-slot }()
 	case <-ctx.Done():
-		return Outcome{Result: ResultUnreachable}, o.clock()
+		return Outcome{Result: unreached(claim)}, o.clock()
 	}
 	answer, err := o.panels.Command(ctx, c)
 	switch {
 	case errors.Is(err, ErrPanelUnreachable):
-		return Outcome{Result: ResultUnreachable}, o.clock()
+		return Outcome{Result: unreached(claim)}, o.clock()
 	case err != nil:
 		return Outcome{Result: ResultUnknown}, o.clock()
 	case answer.Opened:
@@ -276,6 +317,15 @@ func (o *Opener) send(ctx context.Context, c Command) (Outcome, time.Time) {
 	default:
 		return Outcome{Result: ResultRefused, Code: answer.Code}, o.clock()
 	}
+}
+
+// unreached is the result of a command that did not arrive this time: if it was sent
+// before, it may have arrived then.
+func unreached(claim Claim) Result {
+	if claim.Again {
+		return ResultUnknown
+	}
+	return ResultUnreachable
 }
 
 func (o *Opener) slot(panelID string) chan struct{} {

@@ -69,6 +69,7 @@ func New(config Config) (http.Handler, error) {
 		config.Clock = time.Now
 	}
 	s := &service{Config: config, metrics: newMetrics(), creating: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	s.metrics.registry.MustRegister(&panelGauges{count: func(ctx context.Context) (store.PanelTotals, error) { return s.Store.CountPanels(ctx, time.Now()) }})
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true

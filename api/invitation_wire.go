@@ -17,6 +17,7 @@ type Invitation struct {
 	Inviter         Inviter          `json:"inviter"`
 	Guest           Guest            `json:"guest"`
 	Entrances       []GuestEntrance  `json:"entrances"`
+	Withdrawn       []WithdrawnPanel `json:"withdrawn" doc:"Panels from which an edit has taken all of the entrances and which have yet to confirm that"`
 	StartsAt        *time.Time       `json:"starts_at" doc:"None: from the acceptance on"`
 	EndsAt          *time.Time       `json:"ends_at" doc:"None: until revoked"`
 	StartsAtLocal   *string          `json:"starts_at_local" doc:"In the property's zone"`
@@ -58,6 +59,15 @@ type GuestEntrance struct {
 	SyncDetail *string    `json:"sync_detail"`
 }
 
+// WithdrawnPanel is a panel that still has to confirm that none of its entrances is
+// shared any more (P5).
+type WithdrawnPanel struct {
+	PanelID    string  `json:"panel_id"`
+	Name       string  `json:"name"`
+	Sync       string  `json:"sync" enum:"pending,failing"`
+	SyncDetail *string `json:"sync_detail"`
+}
+
 // Verification is how the guest stands with on-site verification (I9, I10).
 type Verification struct {
 	Required   bool       `json:"required" doc:"Whether the property asks for it"`
@@ -78,8 +88,8 @@ func invitationOf(inv store.Invitation, now time.Time) Invitation {
 		ID: i.ID, State: string(i.StateAt(now)), PropertyID: i.PropertyID, PropertyName: inv.PropertyName,
 		Inviter:   Inviter{ID: inv.InviterID, Name: inv.Inviter.Name, Email: inv.Inviter.Email},
 		Guest:     Guest{ID: inv.Guest.ID, Name: inv.Guest.Name, Email: inv.Guest.Email, Locale: inv.Guest.Locale},
-		Entrances: guestEntrances(inv, now),
-		StartsAt:  instant(i.Window.Start), EndsAt: instant(i.Window.End),
+		Entrances: guestEntrances(inv, now), Withdrawn: withdrawnPanels(inv),
+		StartsAt: instant(i.Window.Start), EndsAt: instant(i.Window.End),
 		StartsAtLocal: local(i.Window.Start, inv.Zone), EndsAtLocal: local(i.Window.End, inv.Zone),
 		Verification: Verification{
 			Required: status.State != access.VerificationNotNeeded, State: string(status.State), ValidUntil: instant(status.ValidUntil),
@@ -104,6 +114,14 @@ func guestEntrances(inv store.Invitation, now time.Time) []GuestEntrance {
 			CanUnlock: decision.Allowed, Reason: orNull(string(decision.Code)), From: instant(decision.From),
 			Sync: string(e.Sync.State), SyncDetail: orNull(e.Sync.Detail),
 		})
+	}
+	return list
+}
+
+func withdrawnPanels(inv store.Invitation) []WithdrawnPanel {
+	list := make([]WithdrawnPanel, 0, len(inv.Withdrawn))
+	for _, p := range inv.Withdrawn {
+		list = append(list, WithdrawnPanel{PanelID: p.ID, Name: p.Name, Sync: string(p.Sync.State), SyncDetail: orNull(p.Sync.Detail)})
 	}
 	return list
 }

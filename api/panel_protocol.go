@@ -63,7 +63,7 @@ func (s *service) enrolPanel(ctx context.Context, in *signedInput) (*signedOutpu
 		return nil, err
 	}
 	return signedAnswer(s.Engine.SignEnrolled(panel.EnrolAnswer{
-		PanelID: panelID, Grants: all.Grants, Entrances: all.Entrances, TimeZone: all.TimeZone, Kind: all.Kind, Slots: all.Slots, Keys: all.Keys,
+		PanelID: panelID, Grants: all.Grants, Entrances: all.Entrances, Policies: all.Policies, LeaseUntil: all.LeaseUntil, TimeZone: all.TimeZone, Kind: all.Kind, Slots: all.Slots, Keys: all.Keys,
 	}, envelope.ID, now))
 }
 
@@ -104,8 +104,16 @@ func (s *service) everythingFor(ctx context.Context, panelID, after string) (pan
 	if err != nil {
 		return panel.SyncAnswer{}, err
 	}
+	policies, err := s.Store.PanelPolicies(ctx, panelID)
+	if err != nil {
+		return panel.SyncAnswer{}, err
+	}
+	lease, err := s.Store.RenewLease(ctx, identity, s.Clock())
+	if err != nil {
+		return panel.SyncAnswer{}, err
+	}
 	all := panel.SyncAnswer{
-		Grants: wire, Entrances: []panel.Entrance{}, TimeZone: identity.TimeZone, Kind: string(identity.Kind), Slots: identity.Slots,
+		Grants: wire, Entrances: []panel.Entrance{}, Policies: WirePolicies(policies), LeaseUntil: &lease, TimeZone: identity.TimeZone, Kind: string(identity.Kind), Slots: identity.Slots,
 	}
 	if len(grants) == grantsPerAnswer {
 		all.Next = grants[len(grants)-1].ID
@@ -177,7 +185,7 @@ func wireGrant(g access.Grant) panel.Grant {
 func WireCommand(c activities.Command) panel.Command {
 	wire := panel.Command{
 		CommandID: c.ID, Op: panel.OpUnlock, EntranceID: c.EntranceID, GrantID: c.GrantID, GrantRevision: c.GrantRevision,
-		BootID: c.BootID, ExpiresAt: c.ExpiresAt.UTC(),
+		PolicyVersion: c.PolicyVersion, BootID: c.BootID, ExpiresAt: c.ExpiresAt.UTC(),
 	}
 	if c.Purpose != "" {
 		wire.Op, wire.Purpose, wire.KeyID, wire.PanelCode = panel.OpOpenSlot, panel.Purpose(c.Purpose), c.KeyID, c.PanelCode
@@ -201,46 +209,15 @@ func (s *service) fromPanel(ctx context.Context, in *signedInput, typ panel.Type
 	}
 	want := panel.Expect{Issuer: panelID, Audience: panel.EngineName, Type: typ}
 	envelope, err := panel.Open(ctx, token, ed25519.PublicKey(identity.PublicKey), want, now, s.Store, body)
+	if refusal, ok := panel.AsError(err); ok && refusal.Code == panel.CodeExpiredMessage {
+		s.measureRefused(ctx, panelID, envelope, now)
+	}
 	return panelID, envelope.ID, protocolError(err)
 }
 
 func (s *service) toPanel(panelID string, typ panel.Type, re string, body any, now time.Time) (*signedOutput, error) {
 	token, _, err := s.Engine.Signer().Sign(panelID, typ, re, body, now)
 	return signedAnswer(token, err)
-}
-
-// panelEvents takes in what happened at a panel (P6).
-func (s *service) panelEvents(ctx context.Context, in *signedInput) (*signedOutput, error) {
-	now := s.Clock()
-	var batch panel.EventBatch
-	panelID, re, err := s.fromPanel(ctx, in, panel.TypeEvents, &batch, now)
-	if err != nil {
-		return nil, err
-	}
-	if batch.BootID == "" || len(batch.BootID) > 64 {
-		return nil, newProblem(http.StatusBadRequest, string(panel.CodeMalformed), "boot_id is missing.")
-	}
-	events := make([]store.PanelEvent, 0, len(batch.Events))
-	for _, e := range batch.Events {
-		events = append(events, reported(e))
-	}
-	seq, err := s.Store.IntakeEvents(ctx, panelID, batch.BootID, events, now)
-	if err != nil {
-		return nil, err
-	}
-	return s.toPanel(panelID, panel.TypeEventsAck, re, panel.EventsAck{BootID: batch.BootID, Seq: seq}, now)
-}
-
-// reported is an event of a panel as the store takes it in.
-func reported(e panel.Event) store.PanelEvent {
-	event := store.PanelEvent{
-		Seq: e.Seq, At: e.At, Type: e.Type, EntranceID: e.EntranceID, CommandID: e.CommandID, GrantID: e.GrantID, Code: e.Code,
-		Slot: e.Slot, KeyID: e.KeyID, Op: string(e.Op), Via: e.Via,
-	}
-	if e.Until != nil {
-		event.Until = *e.Until
-	}
-	return event
 }
 
 // panelTap decides about a phone that is held to a panel (I9).

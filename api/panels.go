@@ -22,9 +22,43 @@ type Panel struct {
 	State      string     `json:"state" enum:"waiting,enrolled,disowned" doc:"waiting: for its enrolment code to be used"`
 	EnrolledAt *time.Time `json:"enrolled_at"`
 	LastSeenAt *time.Time `json:"last_seen_at"`
-	CreatedAt  time.Time  `json:"created_at"`
-	UpdatedAt  time.Time  `json:"updated_at"`
-	Revision   int64      `json:"revision"`
+	PanelHealth
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	Revision  int64     `json:"revision"`
+}
+
+// PanelHealth is how a panel is and how far it is behind (P5, P6, P8).
+type PanelHealth struct {
+	Online       bool         `json:"online" doc:"It was heard within the last three minutes"`
+	OfflineSince *time.Time   `json:"offline_since" doc:"Null while it is online, and for one that nobody expects to hear"`
+	ClockSkew    *string      `json:"clock_skew" doc:"How far its clock is ahead; negative: behind; null: not known" example:"-1.2s"`
+	Battery      *int         `json:"battery" doc:"Percent; null: it has reported none" minimum:"0" maximum:"100"`
+	LockedUntil  *time.Time   `json:"locked_until" doc:"It takes no typed codes until then, because of wrong ones"`
+	LeaseUntil   *time.Time   `json:"lease_until" doc:"Until when at the latest it admits by itself if it is cut off now"`
+	Pending      PanelPending `json:"pending"`
+}
+
+// PanelPending is how much a panel has yet to confirm.
+type PanelPending struct {
+	Policies int `json:"policies" doc:"Opening times and lock-downs, one for each entrance"`
+	Grants   int `json:"grants"`
+}
+
+// healthOf derives from what is stored how a panel is at an instant (T0).
+func healthOf(p directory.Panel, now time.Time) PanelHealth {
+	h := PanelHealth{
+		Online: p.Online(now), OfflineSince: instant(p.OfflineSince(now)), Battery: p.Battery, LeaseUntil: instant(p.LeaseUntil),
+		Pending: PanelPending{Policies: p.PendingPolicies, Grants: p.PendingGrants},
+	}
+	if p.SkewKnown {
+		skew := p.ClockSkew.String()
+		h.ClockSkew = &skew
+	}
+	if now.Before(p.LockedUntil) {
+		h.LockedUntil = instant(p.LockedUntil)
+	}
+	return h
 }
 
 // PanelWithCode is a panel with the code it enrols with, which is shown once.
@@ -182,6 +216,7 @@ func panelOf(p directory.Panel) Panel {
 	return Panel{
 		ID: p.ID, PropertyID: p.PropertyID, Name: p.Name, Kind: string(p.Kind), Driver: p.Driver, Slots: p.Slots,
 		Address: orNull(p.Address), State: state, EnrolledAt: instant(p.EnrolledAt), LastSeenAt: instant(p.LastSeenAt),
-		CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC(), Revision: p.Revision,
+		PanelHealth: healthOf(p, time.Now()),
+		CreatedAt:   p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC(), Revision: p.Revision,
 	}
 }

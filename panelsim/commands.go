@@ -49,6 +49,9 @@ func fromEngine[Q any](p *Panel, typ, answerType panel.Type, handle func(ctx con
 		if err == nil && f.mode == faultSlow {
 			wait(context.WithoutCancel(r.Context()), f.value) // the engine may have given up; a slow panel does not know
 		}
+		if err == nil {
+			err = p.renewLease(q, e.IssuedAt)
+		}
 		var answer any
 		if err == nil {
 			answer, err = handle(r.Context(), q)
@@ -158,6 +161,8 @@ func (p *Panel) judge(c panel.Command, now time.Time) panel.Result {
 		return panel.ResultNotShared
 	case known && (g.Tombstone || g.Revision > c.GrantRevision):
 		return panel.ResultStaleRevision
+	case p.outdated(c, c.EntranceID, now) != "":
+		return p.outdated(c, c.EntranceID, now)
 	case !known || g.Revision < c.GrantRevision:
 		return panel.ResultOpened // the engine knows more than we do, and has signed it
 	case g.StartsAt != nil && now.Before(*g.StartsAt), g.EndsAt != nil && !now.Before(*g.EndsAt):
@@ -177,6 +182,9 @@ var reasons = map[panel.Result]string{
 	panel.ResultNotShared:     "The entrance is not one of this panel's, or not in the grant.",
 	panel.ResultStaleRevision: "The panel holds a newer revision of the grant, or its end.",
 	panel.ResultOutsideWindow: "It is outside the grant's window on the panel's clock.",
+
+	panel.ResultClosed:     "The entrance is closed to guests, by a newer policy document than the engine decided by.",
+	panel.ResultLockedDown: "The property is locked down, by a newer policy document than the engine decided by.",
 
 	panel.ResultWrongPanelCode: "The number is not the one that the box shows.",
 	panel.ResultKeyNotHere:     "No slot of the box holds the key.",

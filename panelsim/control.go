@@ -58,6 +58,7 @@ func (p *Panel) faulty() fault {
 func (p *Panel) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("PUT /grants/{id}", fromEngine(p, panel.TypeGrant, panel.TypeGrantAck, p.putGrant))
+	mux.Handle("PUT /entrances/{id}/policy", fromEngine(p, panel.TypePolicy, panel.TypePolicyAck, p.putPolicy))
 	mux.Handle("POST /commands", fromEngine(p, panel.TypeCommand, panel.TypeResult, p.command))
 	mux.Handle("GET /status", fromEngine(p, panel.TypeStatusQuery, panel.TypeStatus, p.status))
 	mux.HandleFunc("GET /sim", p.getSim)
@@ -66,6 +67,8 @@ func (p *Panel) routes() http.Handler {
 	mux.HandleFunc("POST /sim/keys", p.postKeys)
 	mux.HandleFunc("POST /sim/fault", p.postFault)
 	mux.HandleFunc("POST /sim/restart", p.postRestart)
+	mux.HandleFunc("POST /sim/tamper", p.postTamper)
+	mux.HandleFunc("POST /sim/battery", p.postBattery)
 	mux.HandleFunc("GET /{$}", p.getPage)
 	mux.HandleFunc("POST /{$}", p.postPage)
 	mux.HandleFunc("GET /page.css", getPageFile)
@@ -86,6 +89,9 @@ type simState struct {
 	Opened    []Opening     `json:"opened"`
 	Denied    []Denial      `json:"denied"`
 	Unsent    int           `json:"unsent_events"`
+
+	Policies   []panel.Policy `json:"policies"`
+	LeaseUntil *time.Time     `json:"lease_until"`
 
 	// Of a SmartBox.
 	Number      string     `json:"number,omitempty"`
@@ -118,6 +124,10 @@ func (p *Panel) state() simState {
 	slices.SortFunc(s.Grants, func(a, b panel.Grant) int { return strings.Compare(a.GrantID, b.GrantID) })
 	if s.Grants == nil {
 		s.Grants = []panel.Grant{}
+	}
+	s.Policies, s.LeaseUntil = []panel.Policy{}, p.leaseHeld()
+	for _, id := range sortedKeys(p.memory.policies) {
+		s.Policies = append(s.Policies, p.memory.policies[id])
 	}
 	if s.Fault == "" {
 		s.Fault = faultNone

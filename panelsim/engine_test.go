@@ -46,12 +46,15 @@ type fakeEngine struct {
 	slots     int
 	keys      []panel.KeyPlace
 	boxKey    *jose.JSONWebKey // codes are encrypted to it
-	failing   map[string]int   // by path: how many requests to fail still; -1 all
+	lease     time.Time        // what every message gives; an hour from the start unless the test changes it
+	policies  []panel.Policy
+	resend    map[int64]int64 // what to ask for when a batch begins with an event: once
+	failing   map[string]int  // by path: how many requests to fail still; -1 all
 }
 
 func startEngine(t *testing.T) *fakeEngine {
 	t.Helper()
-	e := &fakeEngine{t: t, panelID: "pan_1", failing: map[string]int{}, entrances: []panel.Entrance{{EntranceID: "ent_1", Name: "Front door"}, {EntranceID: "ent_2", Name: "Garage"}}}
+	e := &fakeEngine{t: t, panelID: "pan_1", lease: time.Now().Add(time.Hour), resend: map[int64]int64{}, failing: map[string]int{}, entrances: []panel.Entrance{{EntranceID: "ent_1", Name: "Front door"}, {EntranceID: "ent_2", Name: "Garage"}}}
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +67,12 @@ func startEngine(t *testing.T) *fakeEngine {
 	mux.HandleFunc("POST /panel/v1/enrol", e.enrol)
 	mux.HandleFunc("POST /panel/v1/events", fromPanel(e, panel.TypeEvents, panel.TypeEventsAck, func(b panel.EventBatch) any {
 		e.batches = append(e.batches, b)
-		ack := panel.EventsAck{BootID: b.BootID}
+		ack := panel.EventsAck{BootID: b.BootID, LeaseUntil: &e.lease}
+		if len(b.Events) > 0 && e.resend[b.Events[0].Seq] > 0 {
+			ack.ResendFrom, ack.Seq = e.resend[b.Events[0].Seq], e.resend[b.Events[0].Seq]-1
+			delete(e.resend, b.Events[0].Seq)
+			return ack
+		}
 		if len(b.Events) > 0 {
 			ack.Seq = b.Events[len(b.Events)-1].Seq
 		}
@@ -72,7 +80,7 @@ func startEngine(t *testing.T) *fakeEngine {
 	}))
 	mux.HandleFunc("POST /panel/v1/sync", fromPanel(e, panel.TypeSync, panel.TypeSyncAnswer, func(s panel.SyncRequest) any {
 		e.syncs = append(e.syncs, s)
-		return panel.SyncAnswer{Grants: e.grants, Entrances: e.entrances, TimeZone: "Asia/Tokyo", Kind: e.kind, Slots: e.slots, Keys: e.keys}
+		return panel.SyncAnswer{Grants: e.grants, Entrances: e.entrances, Policies: e.policies, LeaseUntil: &e.lease, TimeZone: "Asia/Tokyo", Kind: e.kind, Slots: e.slots, Keys: e.keys}
 	}))
 	mux.HandleFunc("POST /panel/v1/taps", fromPanel(e, panel.TypeTap, panel.TypeTapAnswer, func(tap panel.Tap) any {
 		e.taps = append(e.taps, tap)
@@ -131,7 +139,7 @@ func (e *fakeEngine) enrol(w http.ResponseWriter, r *http.Request) {
 	e.enrolled++
 	e.panelKey, e.address, e.boxKey = key, request.Address, request.EncryptionKey
 	token, err := e.identity.SignEnrolled(panel.EnrolAnswer{
-		PanelID: e.panelID, Grants: e.grants, Entrances: e.entrances, TimeZone: "Asia/Tokyo", Kind: e.kind, Slots: e.slots, Keys: e.keys,
+		PanelID: e.panelID, Grants: e.grants, Entrances: e.entrances, Policies: e.policies, LeaseUntil: &e.lease, TimeZone: "Asia/Tokyo", Kind: e.kind, Slots: e.slots, Keys: e.keys,
 	}, envelope.ID, time.Now())
 	if err != nil {
 		e.t.Error(err)
@@ -218,7 +226,9 @@ type simState struct {
 		Open  bool    `json:"open"`
 		KeyID *string `json:"key_id"`
 	} `json:"slots"`
-	LockedUntil *time.Time `json:"locked_until"`
+	LockedUntil *time.Time     `json:"locked_until"`
+	Policies    []panel.Policy `json:"policies"`
+	LeaseUntil  *time.Time     `json:"lease_until"`
 }
 
 func newPanel(engine *fakeEngine, code, stateFile string) (*panelsim.Panel, error) {

@@ -78,6 +78,9 @@ type entry struct {
 	Acked    *acknowledged        `json:"acked,omitempty"`
 	Slot     *slotContent         `json:"slot,omitempty"`
 	Lockout  *Lockout             `json:"lockout,omitempty"`
+	Policy   *panel.Policy        `json:"policy,omitempty"`
+	Lease    *lease               `json:"lease,omitempty"`
+	Resend   *resend              `json:"resend,omitempty"`
 	Wiped    bool                 `json:"wiped,omitempty"`
 }
 
@@ -86,7 +89,10 @@ type memory struct {
 	identity *identity
 	grants   map[string]panel.Grant
 	seen     map[string]panel.CommandResult
+	policies map[string]panel.Policy // by entrance
+	lease    lease
 	events   []bootEvent // not acknowledged, in order
+	acked    []bootEvent // the last that were, in case the engine asks again
 	opened   []Opening
 	denied   []Denial
 	slots    map[int]string  // what is in each slot: a thing of the world, which no wipe changes
@@ -95,7 +101,7 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	return &memory{grants: map[string]panel.Grant{}, seen: map[string]panel.CommandResult{}, slots: map[int]string{}, keysSeen: map[string]bool{}}
+	return &memory{grants: map[string]panel.Grant{}, seen: map[string]panel.CommandResult{}, policies: map[string]panel.Policy{}, slots: map[int]string{}, keysSeen: map[string]bool{}}
 }
 
 // shown is how many openings and denials the panel remembers for its page.
@@ -104,11 +110,12 @@ const shown = 1000
 // apply adds one step.
 func (m *memory) apply(e entry) {
 	if e.Wiped {
-		m.grants, m.seen = map[string]panel.Grant{}, map[string]panel.CommandResult{}
+		m.forget()
 	}
 	if e.Identity != nil {
 		if m.identity != nil && m.identity.PanelID != "" && m.identity.PanelID != e.Identity.PanelID { // another panel's
-			m.grants, m.seen, m.events = map[string]panel.Grant{}, map[string]panel.CommandResult{}, nil
+			m.forget()
+			m.events, m.acked = nil, nil
 		}
 		m.identity = e.Identity
 	}
@@ -135,13 +142,16 @@ func (m *memory) apply(e entry) {
 		m.events = append(m.events, *e.Event)
 	}
 	if e.Acked != nil {
-		kept := m.events[:0:0]
-		for _, b := range m.events {
-			if b.BootID != e.Acked.BootID || b.Event.Seq > e.Acked.Seq {
-				kept = append(kept, b)
-			}
-		}
-		m.events = kept
+		m.acknowledge(*e.Acked)
+	}
+	if e.Resend != nil {
+		m.resend(*e.Resend)
+	}
+	if e.Policy != nil {
+		m.policies[e.Policy.EntranceID] = *e.Policy
+	}
+	if e.Lease != nil {
+		m.lease = *e.Lease
 	}
 }
 
@@ -242,6 +252,15 @@ func (m *memory) entries() (list []entry) {
 	}
 	if m.lockout.Times > 0 || len(m.lockout.Wrong) > 0 {
 		list = append(list, entry{Lockout: &m.lockout})
+	}
+	for _, d := range m.policies {
+		list = append(list, entry{Policy: &d})
+	}
+	if !m.lease.Until.IsZero() {
+		list = append(list, entry{Lease: &m.lease})
+	}
+	for _, e := range m.acked {
+		list = append(list, entry{Event: &e, Acked: &acknowledged{BootID: e.BootID, Seq: e.Event.Seq}})
 	}
 	for _, e := range m.events {
 		list = append(list, entry{Event: &e})

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -17,7 +18,7 @@ import (
 func drawStep(t *rapid.T) entry {
 	n := rapid.Int64Range(1, 9).Draw(t, "n")
 	id, boot := fmt.Sprintf("id_%d", n), fmt.Sprintf("boot_%d", rapid.IntRange(1, 2).Draw(t, "boot"))
-	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	switch rapid.IntRange(0, 8).Draw(t, "kind") {
 	case 0:
 		return entry{Identity: &identity{PanelID: fmt.Sprintf("pan_%d", n%2)}}
 	case 1:
@@ -29,6 +30,12 @@ func drawStep(t *rapid.T) entry {
 		return entry{Denied: &Denial{CommandID: id}}
 	case 4:
 		return entry{Acked: &acknowledged{BootID: boot, Seq: n}}
+	case 5:
+		return entry{Policy: &panel.Policy{EntranceID: id, Version: n}}
+	case 6:
+		return entry{Lease: &lease{Until: time.Unix(n, 0).UTC(), Signed: n}}
+	case 7:
+		return entry{Resend: &resend{BootID: boot, From: n}}
 	default:
 		return entry{Wiped: true}
 	}
@@ -75,7 +82,7 @@ func TestJournalCutAtAnyByte(t *testing.T) {
 }
 
 func sameMemory(a, b *memory) bool {
-	lists := func(m *memory) string { return fmt.Sprint(m.events, m.opened, m.denied) }
+	lists := func(m *memory) string { return fmt.Sprint(m.events, m.acked, m.opened, m.denied, m.policies, m.lease) }
 	return reflect.DeepEqual(a.identity, b.identity) && reflect.DeepEqual(a.grants, b.grants) && reflect.DeepEqual(a.seen, b.seen) && lists(a) == lists(b)
 }
 

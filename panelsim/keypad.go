@@ -26,6 +26,9 @@ type Box struct {
 	Codes  map[string]string // by grant
 	Keys   []string          // by slot, the first at 0; empty: no key in it
 	Open   []bool            // by slot: it stands open
+
+	Policy     panel.Policy // version 0: the box was given none
+	LeaseUntil time.Time    // until when it lets people pick up by itself (P2)
 }
 
 // Verdict is what the box does: open a slot, or say why not and from when.
@@ -44,9 +47,26 @@ func (b *Box) Typed(code string, op panel.Purpose, now time.Time) Verdict {
 	}
 	v := b.dropOff()
 	if op == panel.PurposePickup {
-		v = b.pickup(g, now)
+		v = b.admitted(b.pickup(g, now), g, now)
 	}
 	v.GrantID = g.GrantID
+	return v
+}
+
+// admitted is a pickup that the grant allows, unless the box may not let people in by
+// itself now: by its policy document, or because it has been cut off too long (P2).
+func (b *Box) admitted(v Verdict, g panel.Grant, now time.Time) Verdict {
+	if v.Slot == 0 {
+		return v
+	}
+	if b.Policy.Version > 0 {
+		if closed := closedBy(b.Policy, g.KeyID, now); closed != "" {
+			return Verdict{Reason: closed}
+		}
+	}
+	if !now.Before(b.LeaseUntil) {
+		return Verdict{Reason: panel.CodeLeaseExpired}
+	}
 	return v
 }
 

@@ -23,7 +23,7 @@ func TestTypedOnAnyBox(t *testing.T) {
 			at := now.Add(time.Duration(rapid.IntRange(-2, 2).Draw(t, "hours")) * time.Hour)
 			return &at
 		})
-		b := &Box{Grants: map[string]panel.Grant{}, Codes: map[string]string{}}
+		b := &Box{Grants: map[string]panel.Grant{}, Codes: map[string]string{}, LeaseUntil: now.Add(time.Hour)}
 		for n := range rapid.IntRange(1, 6).Draw(t, "slots") {
 			key := ""
 			if rapid.Bool().Draw(t, "holds a key") {

@@ -183,7 +183,7 @@ func (p *Panel) enrol(ctx context.Context) error {
 			if err := p.adopt(answer.Keys); err != nil {
 				return err
 			}
-			return p.take(answer.Grants)
+			return p.takeEnrolled(answer)
 		}
 		if _, refused := panel.AsError(err); refused {
 			return fmt.Errorf("the panel cannot enrol with this code: %w", err)

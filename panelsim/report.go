@@ -74,8 +74,11 @@ func (p *Panel) ask(ctx context.Context, path string, typ panel.Type, body any, 
 		return err
 	}
 	want := panel.Expect{Issuer: panel.EngineName, Audience: signer.Name, Type: answerType, Re: id}
-	_, err = panel.Open(ctx, document, p.engineKey(), want, p.now(), nil, answer)
-	return err
+	e, err := panel.Open(ctx, document, p.engineKey(), want, p.now(), nil, answer)
+	if err != nil {
+		return err
+	}
+	return p.renewLease(answer, e.IssuedAt)
 }
 
 func (p *Panel) engineKey() ed25519.PublicKey {
@@ -147,7 +150,7 @@ func (p *Panel) reportOnce(ctx context.Context) error {
 		if err := p.acknowledge(batch, ack); err != nil {
 			return err
 		}
-		if !more {
+		if !more && ack.ResendFrom == 0 {
 			break
 		}
 	}
@@ -159,7 +162,7 @@ func (p *Panel) reportOnce(ctx context.Context) error {
 func (p *Panel) nextBatch() (batch panel.EventBatch, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	batch = panel.EventBatch{BootID: p.bootID, Events: []panel.Event{}}
+	batch = panel.EventBatch{BootID: p.bootID, At: p.clock().Truncate(time.Millisecond), Events: []panel.Event{}, LeaseUntil: p.leaseHeld()}
 	if len(p.memory.events) == 0 {
 		return batch, false
 	}
@@ -178,11 +181,14 @@ func (p *Panel) acknowledge(batch panel.EventBatch, ack panel.EventsAck) error {
 	if len(batch.Events) == 0 {
 		return nil
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ack.BootID == batch.BootID && ack.ResendFrom > 0 {
+		return p.keep(entry{Acked: &acknowledged{BootID: ack.BootID, Seq: ack.Seq}, Resend: &resend{BootID: ack.BootID, From: ack.ResendFrom}})
+	}
 	if ack.BootID != batch.BootID || ack.Seq < batch.Events[0].Seq {
 		return errors.New("the engine acknowledges none of the events")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	return p.keep(entry{Acked: &acknowledged{BootID: ack.BootID, Seq: ack.Seq}})
 }
 
@@ -235,6 +241,9 @@ func (p *Panel) takeAll(answer panel.SyncAnswer) error {
 		return err
 	}
 	if err := p.adopt(answer.Keys); err != nil {
+		return err
+	}
+	if err := p.takePolicies(answer.Policies); err != nil {
 		return err
 	}
 	return p.take(answer.Grants)

@@ -51,7 +51,7 @@ func newNumber() string {
 
 // box is what this SmartBox decides on now. The caller holds mu.
 func (p *Panel) box() *Box {
-	b := &Box{Grants: p.memory.grants, Codes: p.codes, Keys: make([]string, p.memory.identity.Slots), Open: make([]bool, p.memory.identity.Slots)}
+	b := &Box{Policy: p.memory.policies[p.memory.identity.PanelID], LeaseUntil: p.memory.lease.Until, Grants: p.memory.grants, Codes: p.codes, Keys: make([]string, p.memory.identity.Slots), Open: make([]bool, p.memory.identity.Slots)}
 	for n := range b.Keys {
 		b.Keys[n] = p.memory.slots[n+1]
 		b.Open[n] = p.world().Before(p.openTil[slotName(n+1)])
@@ -185,6 +185,8 @@ func (p *Panel) judgeSlot(c panel.Command, now time.Time) (panel.Result, int) {
 		return resultOf(v), v.Slot
 	case known && g.Revision > c.GrantRevision:
 		return panel.ResultStaleRevision, 0
+	case p.outdated(c, p.memory.identity.PanelID, now) != "":
+		return p.outdated(c, p.memory.identity.PanelID, now), 0
 	case !known || g.Revision < c.GrantRevision: // the engine knows more than we do, and has signed it
 		v := b.slotOf(c.KeyID)
 		return resultOf(v), v.Slot

@@ -48,7 +48,14 @@ const (
 	EventPanelEnrolled  EventType = "panel.enrolled"
 	EventPanelGap       EventType = "panel.gap"
 	EventPanelLockout   EventType = "panel.lockout"
-	EventMessageSent    EventType = "message.sent"
-	EventMessageFailed  EventType = "message.failed"
-	EventPolicyChanged  EventType = "policy.changed"
+
+	EventPanelOffline    EventType = "panel.offline"
+	EventPanelOnline     EventType = "panel.online"
+	EventPanelTamper     EventType = "panel.tamper"
+	EventPanelBatteryLow EventType = "panel.battery_low"
+	EventPanelClockSkew  EventType = "panel.clock_skew" // its clock has gone wrong, or is right again
+
+	EventMessageSent   EventType = "message.sent"
+	EventMessageFailed EventType = "message.failed"
+	EventPolicyChanged EventType = "policy.changed"
 )

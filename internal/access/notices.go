@@ -37,6 +37,7 @@ const (
 	TemplateVisitorIDConfirmed Template = "visitor_id_confirmed" // K7
 	TemplateVisitorIDRejected  Template = "visitor_id_rejected"  // K7
 	TemplatePanelLockout       Template = "panel_lockout"        // to the manager (P7)
+	TemplatePanelTamper        Template = "panel_tamper"         // to the manager (P6)
 )
 
 // Notice is a message that a change owes to a person.

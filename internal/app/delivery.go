@@ -157,12 +157,13 @@ func (d *delivery) reservationData(ctx context.Context, m store.QueuedMessage, n
 	return data, r.Zone, err
 }
 
-// panelData is about a SmartBox that refuses typed codes (P7).
+// panelData is about a panel that refuses typed codes, or that somebody tampers
+// with (P6, P7).
 func (d *delivery) panelData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
 	name, property, timeZone, err := d.store.PanelPlace(ctx, m.ItemID)
 	if err != nil {
 		return notify.Data{}, nil, fmt.Errorf("panel: %w", err)
 	}
 	zone, err := time.LoadLocation(timeZone)
-	return notify.Data{PanelName: name, PropertyName: property, LockedUntil: m.Params.At}, zone, err
+	return notify.Data{PanelName: name, PropertyName: property, LockedUntil: m.Params.At, TamperedAt: m.Params.At}, zone, err
 }

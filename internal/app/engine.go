@@ -94,6 +94,7 @@ func (e *engine) startWorker(baseURL string, sender notify.Sender) {
 	e.background(func(ctx context.Context) { e.serveWorkflows(ctx, a) })
 	e.background((&worker.Dispatcher{Wakeups: e.store, Waker: items, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Sweeper{Claims: e.store, Creator: items, Clock: time.Now, Log: e.log}).Run)
+	e.background((&worker.Presence{Panels: e.store, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Replanner{Plans: e.store, Editor: items, Clock: time.Now, Log: e.log}).Run)
 }
 

@@ -37,10 +37,30 @@ func (d *panelDriver) PutGrant(ctx context.Context, panelID string, g access.Gra
 	if err != nil {
 		return 0, err
 	}
+	lease, err := d.store.RenewLease(ctx, p, time.Now())
+	if err != nil {
+		return 0, err
+	}
+	wire[0].LeaseUntil = &lease
 	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
 	ack, err := d.client.PutGrant(ctx, panel.Target{PanelID: p.ID, Address: p.Address, PublicKey: p.PublicKey}, wire[0])
-	return ack.Revision, panelError(err)
+	return ack.Revision, deliveryError(err)
+}
+
+// PutPolicy implements activities.Panels.
+func (d *panelDriver) PutPolicy(ctx context.Context, panelID string, policy access.PanelPolicy) (int64, error) {
+	p, err := d.store.PanelIdentity(ctx, panelID)
+	if err != nil {
+		return 0, err
+	}
+	if p.Address == "" {
+		return 0, fmt.Errorf("%w: it has announced no address", activities.ErrPanelUnreachable)
+	}
+	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
+	defer cancel()
+	ack, err := d.client.PutPolicy(ctx, panel.Target{PanelID: p.ID, Address: p.Address, PublicKey: p.PublicKey}, api.WirePolicies([]access.PanelPolicy{policy})[0])
+	return ack.Version, deliveryError(err)
 }
 
 // Command implements activities.Commander.
@@ -51,6 +71,16 @@ func (d *panelDriver) Command(ctx context.Context, c activities.Command) (activi
 		return activities.PanelAnswer{}, panelError(err)
 	}
 	return activities.PanelAnswer{Opened: result.Result == panel.ResultOpened, Slot: result.Slot, Code: string(result.Result), At: result.At}, nil
+}
+
+// deliveryError tells a panel that refuses what it is sent from one that does not
+// answer. Nothing depends on that being true, because the refusal is not signed: it is
+// delivered again either way.
+func deliveryError(err error) error {
+	if refusal, ok := panel.AsError(err); ok {
+		return fmt.Errorf("the panel refuses it: %s", refusal.Code)
+	}
+	return panelError(err)
 }
 
 // panelError says in the words of package activities whether a panel may have acted.

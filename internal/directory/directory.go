@@ -130,6 +130,34 @@ type Panel struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	Revision     int64
+
+	// How it is and how far it is behind (P5, P6, P8).
+	ClockSkew       time.Duration // its clock minus ours
+	SkewKnown       bool
+	Battery         *int      // percent; nil: it has reported none
+	LockedUntil     time.Time // takes no typed codes (P7)
+	LeaseUntil      time.Time // the latest lease that it may hold (P2)
+	PendingGrants   int
+	PendingPolicies int
+}
+
+// PanelSilentAfter is how long a panel may be silent before it is offline (P8).
+const PanelSilentAfter = 3 * time.Minute
+
+// OfflineSince is since when an enrolled panel counts as offline, zero if it is
+// online or nobody expects to hear from it. It follows from when the panel was last
+// heard and from nothing else (T0).
+func (p Panel) OfflineSince(now time.Time) time.Time {
+	silent := p.LastSeenAt.Add(PanelSilentAfter)
+	if len(p.PublicKey) == 0 || !p.DisownedAt.IsZero() || p.LastSeenAt.IsZero() || now.Before(silent) {
+		return time.Time{}
+	}
+	return silent
+}
+
+// Online reports whether the panel was heard lately (P8).
+func (p Panel) Online(now time.Time) bool {
+	return len(p.PublicKey) > 0 && p.DisownedAt.IsZero() && !p.LastSeenAt.IsZero() && p.OfflineSince(now).IsZero()
 }
 
 // Entrance is a door behind a door panel.

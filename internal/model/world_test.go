@@ -57,7 +57,7 @@ func newWorld(zone *time.Location) *world {
 	w := &world{
 		now: epoch, zone: zone, items: map[string]*access.Reservation{}, codes: map[string]string{}, desired: map[string]access.Grant{},
 		sent: map[string]int{}, reminds: map[string]map[string]int{}, model: map[string]*visit{}, told: map[string]asked{},
-		box: &panelsim.Box{Grants: map[string]panel.Grant{}, Codes: map[string]string{}, Keys: make([]string, slots), Open: make([]bool, slots)},
+		box: &panelsim.Box{LeaseUntil: epoch.AddDate(100, 0, 0), Grants: map[string]panel.Grant{}, Codes: map[string]string{}, Keys: make([]string, slots), Open: make([]bool, slots)},
 		key: place{slot: 1},
 	}
 	w.box.Keys[0] = keyID

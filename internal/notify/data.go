@@ -44,9 +44,10 @@ type Data struct {
 	NextStart       time.Time // key_missing: when the next reservation begins
 	HolderName      string    // key_missing: who had the key last, if that is known
 
-	// Of a SmartBox that takes no codes (P7).
+	// Of a panel: a SmartBox that takes no codes (P7), or one that somebody tampers with (P6).
 	PanelName   string
 	LockedUntil time.Time
+	TamperedAt  time.Time
 }
 
 // The most characters of a name, an address, a reason and a subject that a message
@@ -117,6 +118,8 @@ func (d Data) check(t Template) error {
 	case access.TemplateInvitationRevoked, access.TemplateVerificationRequired:
 	case access.TemplatePanelLockout:
 		return first(missing("PanelName", d.PanelName == ""), missing("LockedUntil", d.LockedUntil.IsZero()))
+	case access.TemplatePanelTamper:
+		return first(missing("PanelName", d.PanelName == ""), missing("TamperedAt", d.TamperedAt.IsZero()))
 	case access.TemplateKeyLateHost, access.TemplateKeyMissing, access.TemplateVisitorIDSubmitted:
 		return first(missing("KeyName", d.KeyName == ""), missing("VisitorName", d.VisitorName == ""))
 	case access.TemplateAccessInstructions, access.TemplateAccessChanged, access.TemplateAccessRevoked, access.TemplateReturnKeyReminder,

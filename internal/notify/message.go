@@ -34,6 +34,7 @@ func Templates() []Template {
 		access.TemplateVisitorIDConfirmed,
 		access.TemplateVisitorIDRejected,
 		access.TemplatePanelLockout,
+		access.TemplatePanelTamper,
 	}
 }
 

@@ -52,6 +52,9 @@ func (w writer) composeReservation(c *content, t Template) {
 	case access.TemplatePanelLockout:
 		c.Facts = w.facts(w.box, w.property, w.lockedUntil)
 		c.Notes = w.notes("panel_lockout.who")
+	case access.TemplatePanelTamper:
+		c.Facts = w.facts(w.panel, w.property, w.tamperedAt)
+		c.Notes = w.notes("panel_tamper.what")
 	default: // compose has the rest
 	}
 }
@@ -77,6 +80,8 @@ func (w writer) bookingURL() fact  { return fact{w.Say("details.url", nil), w.da
 func (w writer) lateSince() fact   { return w.at("fact.late_since", w.data.LateSince) }
 func (w writer) nextStart() fact   { return w.at("fact.next_start", w.data.NextStart) }
 func (w writer) lockedUntil() fact { return w.at("fact.locked_until", w.data.LockedUntil) }
+func (w writer) panel() fact       { return fact{w.Say("fact.panel", nil), w.data.PanelName} }
+func (w writer) tamperedAt() fact  { return w.at("fact.tampered_at", w.data.TamperedAt) }
 
 func (w writer) at(label string, at time.Time) fact {
 	if at.IsZero() {

@@ -57,7 +57,7 @@ func facts(locale string) notify.Data {
 	d.EndsAt = time.Date(2026, 12, 3, 2, 0, 0, 0, time.UTC)
 	d.ExpiresAt = time.Date(2026, 11, 30, 15, 30, 0, 0, time.UTC)
 	d.OpenedAt = time.Date(2026, 12, 1, 6, 4, 0, 0, time.UTC)
-	d.LateSince, d.NextStart, d.LockedUntil = d.EndsAt, d.StartsAt, d.OpenedAt
+	d.LateSince, d.NextStart, d.LockedUntil, d.TamperedAt = d.EndsAt, d.StartsAt, d.OpenedAt, d.OpenedAt
 	d.BookingCode, d.BookingURL = "40718263", bookingLink
 	d.AcceptURL, d.Code, d.CodeMinutes = link, "204815", 10
 	return d

@@ -42,22 +42,70 @@
 // # Engine to panel
 //
 //	PUT  <address>/grants/{grant_id}   grant   → grant_ack   what to hold about one item
+//	PUT  <address>/entrances/{entrance_id}/policy   policy → policy_ack   what holds at one entrance
 //	POST <address>/commands            command → result      open this entrance now
 //	GET  <address>/status              status_query → status   signed in the header Authorization: Bearer
 //
 // A grant replaces what the panel holds under its id if its revision is higher,
 // and is on disk before it is acknowledged; a tombstone opens nothing and stays
 // (P3). A lower or equal revision changes nothing; the acknowledgement names the
-// revision that is held. lease_until is for a panel that admits people by itself
-// while it is cut off (P2); a command does not depend on it.
+// revision that is held.
 //
 // A command (P4) is carried out only if expires_at is ahead on the panel's clock,
 // boot_id is the one the panel made when it started, and the panel holds no newer
-// revision of the grant, no tombstone, and, where it holds this revision, the
-// window of the grant contains now and its entrances the one named. The
+// revision of the grant, no tombstone, no newer policy document that refuses it (see
+// below), and, where it holds this revision, the window of the grant contains now and
+// its entrances the one named. A grant that the panel does not hold, or holds in an
+// older revision, does not stand in the way: the engine knows more. The
 // command_id is on disk before anything moves. A command_id that was seen before
 // gets its first result again, whatever else has changed. op "unlock" names an
 // entrance_id, "open_slot" a slot; the results are those of type [Result].
+//
+// # Policy documents (P2)
+//
+// A policy document says what holds at one entrance for everybody, whatever grants say.
+// There is one per entrance, and one per SmartBox under the box's own panel id as
+// entrance_id:
+//
+//	{"entrance_id": "ent_…", "version": 7, "open_to_guests": true, "time_zone": "Europe/Lisbon",
+//	 "schedules": [{"days": ["mon", "fri"], "from": "22:00", "to": "02:00"}], "locked_down": false}
+//
+// It replaces what the panel holds for the entrance if its version is higher, and is on
+// disk before it is acknowledged. An older or equal one changes nothing; policy_ack
+// ({"entrance_id", "version"}) names the version that is held. A document admits at an
+// instant if locked_down is false, open_to_guests is true, and schedules is empty or
+// one of them contains the instant. A schedule is read on the wall clock of time_zone,
+// from inclusive, to exclusive; to before or equal to from runs over midnight and
+// belongs to the day on which it begins, so the one above is open on Saturday at 01:00;
+// "24:00" is the end of the day. Where the clocks skip an hour, a time in it is moved
+// forward by the skipped hour; where they show an hour twice, a from in it is the first
+// and a to the second. A zone that the panel does not know admits nobody.
+//
+// A panel applies the documents that it holds to whatever it decides by itself. A typed
+// code for pickup is refused with closed_by_policy, or with locked_down, which goes
+// before; also locked_down if locked_keys names the key of the grant, which is then of
+// another property under lock-down. Drop-off is refused by no document. To a command
+// the document is applied only if its version is higher than the command's
+// policy_version (absent: 0), the version by which the engine decided; an equal or
+// older one is not, because the engine knew it. The command is then answered with the
+// result closed_by_policy or locked_down, after expiry, boot and revision were found
+// good and before the window is looked at; one for drop-off never is. An entrance
+// without a document is not restricted by this. enrolled and sync_answer carry all
+// documents of the panel in policies, which are applied by version as well.
+//
+// # Leases (P2)
+//
+// The panel has one lease: until when it admits by itself, by a typed code for pickup
+// or whatever else does not come from the engine at that moment. lease_until, an
+// instant, is in grant, enrolled, sync_answer and events_ack, and sets it. Of two
+// messages the one with the later iat counts, of two with the same iat the later one to
+// arrive. It can set an earlier end than the one before. A message without it changes
+// nothing. It is on disk before the message is answered. After it, on the panel's own
+// clock, a code for pickup is refused with lease_expired; so it is as long as no lease
+// was ever given. Drop-off, commands and the window of a grant do not depend on it. It
+// survives a restart; a panel that lost its memory has none until it is given one. An
+// events message says in lease_until which lease the panel holds, and leaves it out if
+// it holds none.
 //
 // # SmartBoxes
 //
@@ -82,7 +130,11 @@
 // "command"), key_taken and key_returned with slot, key_id and, as grant_id, whose code
 // or command opened the slot, and lockout with until. The codes of denied are results,
 // and for typed codes wrong_code, not_yet, reservation_ended, reservation_revoked,
-// visitor_id_required, key_not_here and no_free_slot. What was typed is in no event.
+// visitor_id_required, closed_by_policy, locked_down, lease_expired, key_not_here and
+// no_free_slot. What was typed is in no event.
+//
+// A pickup by code that fails for several reasons is refused for the first of these:
+// no_pickup, the window, the key that is not here, the policy document, the lease.
 //
 // # Panel to engine
 //
@@ -90,8 +142,22 @@
 //	POST /panel/v1/taps     tap    → tap_answer    a phone was held to the panel
 //	POST /panel/v1/sync     sync   → sync_answer   everything to hold, after a start; in parts, see next
 //
-// A boot id is random and new at every start. Events of a boot count up from 1;
-// they are kept until acknowledged, sent in order, and those of an earlier boot
-// before those of a later one (P6). A tap whose answer was lost is sent again with
-// the same tap_id; only the command in the answer opens.
+// A boot id is random and new at every start. Events of a boot count up from 1; they
+// are kept until acknowledged, sent in order, and those of an earlier boot before those
+// of a later one (P6). seq starts anew with each boot. events_ack names the boot and
+// the seq up to which the engine has everything; those events need not be sent again.
+// at is the panel's clock when it signs, in RFC 3339 with milliseconds: the engine
+// measures by it how far the clock is off. An event's own at is when it happened,
+// however late it is sent.
+//
+// Any panel can report besides: tamper (somebody opens its housing or tears at it), and
+// battery with level, in percent, whenever that has changed by a few percent. Types
+// that the engine does not know are acknowledged and ignored.
+//
+// If events are missing before those of a batch, events_ack has resend_from: the seq
+// from which the panel sends the events of that boot again, at once and in order. It
+// keeps the last thousand acknowledged ones for that, and sends what it still has. seq
+// in such an answer is resend_from - 1. The engine asks once for each place; a batch
+// that still begins after it is taken in, and the gap is noted. A tap whose answer was
+// lost is sent again with the same tap_id; only the command in the answer opens.
 package panel

@@ -71,7 +71,7 @@ func goldenMessages() []message {
 		{"", door, EngineName, TypeSync, "", SyncRequest{BootID: "boot", Lost: true}, new(SyncRequest)},
 		{"", engine.Signer(), "pan_1", TypeSyncAnswer, "sync", SyncAnswer{Grants: []Grant{grant, {GrantID: "inv_2", Kind: "invitation", Revision: 9, EntranceIDs: []string{}, Tombstone: true}}, Entrances: entrances, TimeZone: "Asia/Tokyo"}, new(SyncAnswer)},
 	}
-	return append(messages, goldenMessagesOfBoxes()...)
+	return append(append(messages, goldenMessagesOfBoxes()...), goldenMessagesOfContact()...)
 }
 
 // goldenMessagesOfBoxes are those that a SmartBox has besides, or has otherwise.

@@ -62,8 +62,8 @@ type Grant struct {
 	EndsAt      *time.Time `json:"ends_at,omitempty"`   // none: until revoked
 	EntranceIDs []string   `json:"entrance_ids"`
 	Tombstone   bool       `json:"tombstone"`
-	// LeaseUntil is when a panel that is cut off stops admitting by this grant on its
-	// own (P2); none: never. A command signed now does not depend on it.
+	// LeaseUntil is the lease of the panel, of which this message renews it: until when
+	// it admits by itself, by whatever grant (P2). It is no part of the grant.
 	LeaseUntil *time.Time `json:"lease_until,omitempty"`
 
 	// Of a reservation, which every SmartBox of the account holds: KeyID is the key
@@ -107,6 +107,7 @@ type Command struct {
 	Slot          int       `json:"slot,omitempty"`        // for OpOpenSlot, from 1; none: the box finds it
 	GrantID       string    `json:"grant_id"`
 	GrantRevision int64     `json:"grant_revision"`
+	PolicyVersion int64     `json:"policy_version,omitempty"` // of the entrance's [Policy] by which it was decided; 0: none
 	BootID        string    `json:"boot_id"`
 	ExpiresAt     time.Time `json:"expires_at"`
 
@@ -160,11 +161,12 @@ type Status struct {
 type Event struct {
 	Seq        int64     `json:"seq"`
 	At         time.Time `json:"at"`
-	Type       string    `json:"type"` // opened, denied; of a SmartBox also key_taken, key_returned, lockout; others are ignored
+	Type       string    `json:"type"` // opened, denied, tamper, battery; of a SmartBox also key_taken, key_returned, lockout; others are ignored
 	EntranceID string    `json:"entrance_id,omitempty"`
 	CommandID  string    `json:"command_id,omitempty"`
 	GrantID    string    `json:"grant_id,omitempty"`
-	Code       string    `json:"code,omitempty"` // of "denied": the [Result], or why a typed code opened nothing
+	Code       string    `json:"code,omitempty"`  // of "denied": the [Result], or why a typed code opened nothing
+	Level      *int      `json:"level,omitempty"` // of "battery": percent
 
 	// Of a SmartBox. A typed code itself is in no event.
 	Slot  int        `json:"slot,omitempty"`
@@ -176,14 +178,21 @@ type Event struct {
 
 // EventBatch reports events of one boot in order. An empty one says "I am here".
 type EventBatch struct {
-	BootID string  `json:"boot_id"`
-	Events []Event `json:"events"`
+	BootID string    `json:"boot_id"`
+	At     time.Time `json:"at,omitzero"` // its own clock, with milliseconds
+	Events []Event   `json:"events"`
+	// LeaseUntil is the lease that the panel holds; none: it holds none.
+	LeaseUntil *time.Time `json:"lease_until,omitempty"`
 }
 
 // EventsAck says up to which event of the boot the engine has everything.
 type EventsAck struct {
 	BootID string `json:"boot_id"`
 	Seq    int64  `json:"seq"`
+	// ResendFrom asks for the events of the boot from this one on, because some of them
+	// are missing here; 0: nothing is. What the panel no longer has is left out.
+	ResendFrom int64      `json:"resend_from,omitempty"`
+	LeaseUntil *time.Time `json:"lease_until,omitempty"`
 }
 
 // Tap is a phone held to the panel (I9). TapID is the panel's own: a repetition
@@ -224,6 +233,8 @@ type EnrolAnswer struct {
 	Grants     []Grant            `json:"grants"`
 	Entrances  []Entrance         `json:"entrances"`
 	TimeZone   string             `json:"time_zone"`
+	Policies   []Policy           `json:"policies,omitempty"`
+	LeaseUntil *time.Time         `json:"lease_until,omitempty"`
 	Kind       string             `json:"kind,omitempty"`  // "door" or "smartbox"; none: door
 	Slots      int                `json:"slots,omitempty"` // of a SmartBox
 	Keys       []KeyPlace         `json:"keys,omitempty"`
@@ -248,13 +259,15 @@ type SyncRequest struct {
 // SyncAnswer is everything a panel should hold, in parts: while Next is there, the
 // panel asks on. A grant that is in no part is not one the engine knows.
 type SyncAnswer struct {
-	Grants    []Grant    `json:"grants"`
-	Entrances []Entrance `json:"entrances"`
-	TimeZone  string     `json:"time_zone"`
-	Kind      string     `json:"kind,omitempty"`
-	Slots     int        `json:"slots,omitempty"`
-	Keys      []KeyPlace `json:"keys,omitempty"`
-	Next      string     `json:"next,omitempty"`
+	Grants     []Grant    `json:"grants"`
+	Entrances  []Entrance `json:"entrances"`
+	Policies   []Policy   `json:"policies,omitempty"` // all of them, in each part
+	LeaseUntil *time.Time `json:"lease_until,omitempty"`
+	TimeZone   string     `json:"time_zone"`
+	Kind       string     `json:"kind,omitempty"`
+	Slots      int        `json:"slots,omitempty"`
+	Keys       []KeyPlace `json:"keys,omitempty"`
+	Next       string     `json:"next,omitempty"`
 }
 
 // Engine is the engine's identity.

@@ -84,6 +84,46 @@ func boxLocked(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now 
 	if err := appendEvent(ctx, tx, event); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(ctx, `UPDATE panels SET locked_until = greatest(locked_until, $2) WHERE id = $1`, from.panelID, instant(e.Until)); err != nil {
+		return err
+	}
+	return tellManagers(ctx, tx, from, access.TemplatePanelLockout, e.Until, event.DedupKey, now)
+}
+
+// panelTampered takes in that somebody opens or tears at a panel, and tells the
+// property's managers (P6).
+func panelTampered(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now time.Time) error {
+	event := from.event(access.EventPanelTamper, e, now)
+	event.Rule = "P6"
+	if err := appendEvent(ctx, tx, event); err != nil {
+		return err
+	}
+	return tellManagers(ctx, tx, from, access.TemplatePanelTamper, event.At, event.DedupKey, now)
+}
+
+// A battery is low below one level, and is so once until it has been above the other.
+const (
+	batteryLow  = 15
+	batteryGood = 20
+)
+
+// batteryReported keeps how full a panel's battery is, and notes once that it is low
+// (P6).
+func batteryReported(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now time.Time) error {
+	level := min(max(e.Level, 0), 100)
+	var wasLow bool
+	err := tx.QueryRow(ctx, `UPDATE panels n SET battery = $2, battery_low = CASE WHEN $2::int < $3 THEN true WHEN $2::int > $4 THEN false ELSE n.battery_low END
+		FROM panels before WHERE before.id = n.id AND n.id = $1 RETURNING before.battery_low`, from.panelID, level, batteryLow, batteryGood).Scan(&wasLow)
+	if err != nil || wasLow || level >= batteryLow {
+		return err
+	}
+	event := from.event(access.EventPanelBatteryLow, e, now)
+	event.Rule, event.Detail["level"] = "P6", level
+	return appendEvent(ctx, tx, event)
+}
+
+// tellManagers writes to those who look after the property of a panel.
+func tellManagers(ctx context.Context, tx pgx.Tx, from reporter, template access.Template, at time.Time, key string, now time.Time) error {
 	rows, err := tx.Query(ctx, `SELECT person_id FROM members WHERE account_id = $1 AND $2 = ANY(property_ids) AND role IN ('manager', 'host')`,
 		from.accountID, from.propertyID)
 	if err != nil {
@@ -97,8 +137,7 @@ func boxLocked(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now 
 	for _, personID := range people {
 		batch.Queue(`INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
 			VALUES ($1, $2, $3, $4, $5, jsonb_build_object('at', $6::text), $7, $8, $8) ON CONFLICT DO NOTHING`,
-			newID("msg"), from.accountID, personID, access.TemplatePanelLockout, from.panelID, e.Until.UTC().Format(time.RFC3339Nano),
-			event.DedupKey+"/"+personID, now)
+			newID("msg"), from.accountID, personID, template, from.panelID, at.UTC().Format(time.RFC3339Nano), key+"/"+personID, now)
 		queueWake(batch, outboxWorkflowID, now)
 	}
 	return tx.SendBatch(ctx, batch).Close()

@@ -16,10 +16,10 @@ func (w *world) reports(box directory.Panel, first int64, events ...store.PanelE
 	for n := range events {
 		events[n].Seq = first + int64(n)
 	}
-	got, err := w.IntakeEvents(w.t.Context(), box.ID, "boot", events, noon.Add(24*time.Hour))
+	got, err := w.IntakeEvents(w.t.Context(), box.ID, store.PanelReport{BootID: "boot", Events: events}, noon.Add(24*time.Hour))
 	w.ok(err)
-	if want := first + int64(len(events)) - 1; got != want {
-		w.t.Fatalf("the box is told that %d is the last that arrived, want %d", got, want)
+	if want := first + int64(len(events)) - 1; got.Seq != want {
+		w.t.Fatalf("the box is told that %d is the last that arrived, want %d", got.Seq, want)
 	}
 }
 

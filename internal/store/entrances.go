@@ -61,7 +61,10 @@ func (s *Store) CreateEntrance(ctx context.Context, e directory.Entrance, now ti
 			e.ID, e.AccountID, e.PropertyID, e.PanelID, e.Name, e.Directions, e.Shareable, schedules, e.CreatedAt, e.Revision); err != nil {
 			return err
 		}
-		return keepRevision(ctx, tx, e.ID, e.Revision, entranceRevision(e), now)
+		if err := keepRevision(ctx, tx, e.ID, e.Revision, entranceRevision(e), now); err != nil {
+			return err
+		}
+		return desirePolicies(ctx, tx, e.PropertyID, now)
 	})
 }
 
@@ -134,10 +137,12 @@ func (s *Store) UpdateEntrance(ctx context.Context, accountID, id string, seen i
 		if err := keepRevision(ctx, tx, e.ID, e.Revision, entranceRevision(e), now); err != nil {
 			return err
 		}
-		if shareable == e.Shareable && string(before) == string(schedules) {
-			return nil
+		if shareable != e.Shareable || string(before) != string(schedules) {
+			if err := appendEvent(ctx, tx, policyChanged(e.AccountID, e.PropertyID, e.ID, e.Revision, now)); err != nil {
+				return err
+			}
 		}
-		return appendEvent(ctx, tx, policyChanged(e.AccountID, e.PropertyID, e.ID, e.Revision, now))
+		return desirePolicies(ctx, tx, e.PropertyID, now)
 	})
 	return e, err
 }
@@ -156,8 +161,10 @@ func (s *Store) DeleteEntrance(ctx context.Context, accountID, id string, now ti
 		if err := endRevision(ctx, tx, id, now); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM entrances WHERE account_id = $1 AND id = $2`, accountID, id)
-		return err
+		if _, err = tx.Exec(ctx, `DELETE FROM entrances WHERE account_id = $1 AND id = $2`, accountID, id); err != nil {
+			return err
+		}
+		return desirePolicies(ctx, tx, e.PropertyID, now)
 	})
 }
 

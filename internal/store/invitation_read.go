@@ -21,6 +21,14 @@ type Invitation struct {
 	Inviter      directory.Person
 	Guest        directory.Person
 	Entrances    []SharedEntrance
+	Withdrawn    []WithdrawnPanel
+}
+
+// WithdrawnPanel is a panel none of whose entrances is shared any more and that has
+// yet to confirm that (P5).
+type WithdrawnPanel struct {
+	ID, Name string
+	Sync     Sync
 }
 
 // SharedEntrance is an entrance of an invitation and how its panel stands with it.
@@ -29,22 +37,6 @@ type SharedEntrance struct {
 	Name       string
 	Directions string
 	Sync       Sync
-}
-
-// SyncState says whether a panel has confirmed what it should hold (P5).
-type SyncState string
-
-// The sync states, as on the wire.
-const (
-	SyncPending   SyncState = "pending"
-	SyncConfirmed SyncState = "confirmed"
-	SyncFailing   SyncState = "failing"
-)
-
-// Sync is how far a panel is with an item.
-type Sync struct {
-	State  SyncState
-	Detail string
 }
 
 // InvitationFilter narrows a list. Empty fields do not.
@@ -162,7 +154,7 @@ func (s *Store) ListInvitations(ctx context.Context, f InvitationFilter, page Pa
 			return nil, "", fmt.Errorf("guest of %s: %w", list[n].Invitation.ID, err)
 		}
 	}
-	return list, next, s.addEntrances(ctx, list)
+	return list, next, s.addEntrances(ctx, list, now)
 }
 
 func (s *Store) filterIndex(address string) ([]byte, error) {
@@ -173,7 +165,7 @@ func (s *Store) filterIndex(address string) ([]byte, error) {
 }
 
 // addEntrances fills in the entrances of a page of invitations with one query.
-func (s *Store) addEntrances(ctx context.Context, list []Invitation) error {
+func (s *Store) addEntrances(ctx context.Context, list []Invitation, now time.Time) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -186,67 +178,41 @@ func (s *Store) addEntrances(ctx context.Context, list []Invitation) error {
 			itemIDs, entranceIDs = append(itemIDs, inv.Invitation.ID), append(entranceIDs, entranceID)
 		}
 	}
-	rows, err := s.pool.Query(ctx, `SELECT w.item_id, e.id, e.property_id, e.shareable, e.schedules, e.name, e.directions, n.name, n.last_seen_at,
-			n.enrolled_at IS NOT NULL AND n.disowned_at IS NULL, g.desired_revision, g.confirmed_revision, g.attempts, g.last_error, g.pending_since
+	passes, err := s.passesUntil(ctx, itemIDs)
+	if err != nil {
+		return err
+	}
+	rows, err := s.pool.Query(ctx, `SELECT w.item_id, e.id, e.property_id, e.shareable, e.schedules, e.name, e.directions, `+standingColumns+`
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(item_id, entrance_id, place)
 		JOIN entrances e ON e.id = w.entrance_id JOIN panels n ON n.id = e.panel_id
-		LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = w.item_id ORDER BY w.place`, itemIDs, entranceIDs)
+		LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = w.item_id
+		LEFT JOIN panel_policies d ON d.panel_id = n.id AND d.entrance_id = e.id ORDER BY w.place`, itemIDs, entranceIDs)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var itemID, panelName string
+		var itemID string
 		var e SharedEntrance
 		var schedules []byte
-		var p panelStanding
-		if err := rows.Scan(&itemID, &e.ID, &e.PropertyID, &e.Shareable, &schedules, &e.Name, &e.Directions, &panelName, &p.lastSeen,
-			&p.enrolled, &p.desired, &p.confirmed, &p.attempts, &p.lastError, &p.since); err != nil {
+		var st standing
+		if err := rows.Scan(append([]any{&itemID, &e.ID, &e.PropertyID, &e.Shareable, &schedules, &e.Name, &e.Directions}, st.columns()...)...); err != nil {
 			return err
 		}
 		if err := json.Unmarshal(schedules, &e.Schedules); err != nil {
 			return err
 		}
 		inv := byID[itemID]
-		what := "access not confirmed"
-		if inv.Invitation.State.Final() {
-			what = "end of access not confirmed; the door opens only on the engine's command, which is refused already"
+		state := inv.Invitation.StateAt(now)
+		if e.Sync, err = st.sync(syncedItem{
+			over: state.Final(), revoked: state == access.InvitationRevoked, passesTill: passes[itemID], zone: inv.Zone, now: now,
+		}); err != nil {
+			return err
 		}
-		e.Sync = p.sync(panelName, what, inv.Invitation.State.Final())
 		inv.Entrances = append(inv.Entrances, e)
 	}
-	return rows.Err()
-}
-
-// panelStanding is what is known about one panel and one item.
-type panelStanding struct {
-	lastSeen           *time.Time
-	enrolled           bool
-	desired, confirmed *int64
-	attempts           *int
-	lastError          *string
-	since              *time.Time
-}
-
-// sync says in words how a panel stands with an item: which is pending, since
-// when, and why (P5). What is what the panel has yet to confirm.
-func (p *panelStanding) sync(panel, what string, over bool) Sync {
-	switch {
-	case !p.enrolled:
-		return Sync{SyncPending, panel + " has not enrolled yet."}
-	case p.desired == nil && over:
-		return Sync{SyncConfirmed, ""}
-	case p.desired == nil:
-		return Sync{SyncPending, "The panel is told when the guest accepts."}
-	case *p.confirmed >= *p.desired:
-		return Sync{SyncConfirmed, ""}
-	case *p.attempts == 0:
-		return Sync{SyncPending, panel + ": " + what + " yet."}
-	default:
-		since := ""
-		if p.since != nil {
-			since = " since " + p.since.UTC().Format(time.RFC3339)
-		}
-		return Sync{SyncFailing, fmt.Sprintf("%s: %s%s; %s.", panel, *p.lastError, since, what)}
+	if err := rows.Err(); err != nil {
+		return err
 	}
+	return s.addWithdrawn(ctx, byID, passes, now)
 }

@@ -65,9 +65,12 @@ func (s *Store) CreateKey(ctx context.Context, k directory.Key, now time.Time) (
 		if err != nil {
 			return slotTaken(err)
 		}
-		return appendCustody(ctx, tx, k.AccountID, access.Custody{
+		if err := appendCustody(ctx, tx, k.AccountID, access.Custody{
 			KeyID: k.ID, State: access.CustodyInBox, PanelID: k.PanelID, Slot: k.Slot, Since: k.CreatedAt,
-		}, CustodyCause{Kind: CauseDeclared}, now)
+		}, CustodyCause{Kind: CauseDeclared}, now); err != nil {
+			return err
+		}
+		return desirePolicies(ctx, tx, k.PropertyID, now)
 	})
 }
 

@@ -44,6 +44,9 @@ func (s *Store) EnrolPanel(ctx context.Context, codeHash, publicKey, encryptionK
 		if err := desireAtNewBox(ctx, tx, accountID, panelID, now); err != nil {
 			return err
 		}
+		if err := desirePolicies(ctx, tx, propertyID, now); err != nil { // before the documents' rows are touched, so that who has the lock never waits for us
+			return err
+		}
 		if err := s.tellPanelAll(ctx, tx, panelID, now); err != nil {
 			return err
 		}
@@ -59,7 +62,10 @@ func (s *Store) EnrolPanel(ctx context.Context, codeHash, publicKey, encryptionK
 // says that it has lost or never had them, and wakes its workflow.
 func (s *Store) tellPanelAll(ctx context.Context, tx pgx.Tx, panelID string, now time.Time) error {
 	batch := &pgx.Batch{}
-	batch.Queue(`UPDATE grants SET confirmed_revision = 0, pending_since = coalesce(pending_since, $2), attempts = 0 WHERE panel_id = $1`, panelID, now)
+	batch.Queue(`UPDATE grants SET confirmed_revision = 0, confirmed = NULL, reach = NULL, pending_since = coalesce(pending_since, $2), attempts = 0
+		WHERE panel_id = $1`, panelID, now)
+	batch.Queue(`UPDATE panel_policies SET confirmed_version = 0, confirmed = NULL, pending_since = coalesce(pending_since, $2), attempts = 0
+		WHERE panel_id = $1`, panelID, now)
 	queueWake(batch, panelWorkflow+panelID, now)
 	return tx.SendBatch(ctx, batch).Close()
 }
@@ -74,14 +80,19 @@ type PanelIdentity struct {
 	PublicKey     []byte
 	EncryptionKey []byte // a JWK; SmartBoxes only
 	TimeZone      string
+	OfflineLease  time.Duration // of its property (P2)
+	LeaseUntil    time.Time     // the latest lease that it may hold
 }
 
 // PanelIdentity finds an enrolled panel that has not been disowned.
 func (s *Store) PanelIdentity(ctx context.Context, panelID string) (PanelIdentity, error) {
 	p := PanelIdentity{ID: panelID}
-	err := s.pool.QueryRow(ctx, `SELECT n.account_id, n.kind, n.slots, n.address, n.public_key, n.encryption_key, p.time_zone
+	var lease *time.Time
+	err := s.pool.QueryRow(ctx, `SELECT n.account_id, n.kind, n.slots, n.address, n.public_key, n.encryption_key, p.time_zone,
+			(p.policy ->> 'offline_lease')::bigint, n.lease_until
 		FROM panels n JOIN properties p ON p.id = n.property_id WHERE n.id = $1 AND n.public_key IS NOT NULL AND n.disowned_at IS NULL`, panelID).
-		Scan(&p.AccountID, &p.Kind, &p.Slots, &p.Address, &p.PublicKey, &p.EncryptionKey, &p.TimeZone)
+		Scan(&p.AccountID, &p.Kind, &p.Slots, &p.Address, &p.PublicKey, &p.EncryptionKey, &p.TimeZone, &p.OfflineLease, &lease)
+	p.LeaseUntil = orZero(lease)
 	if isNoRows(err) {
 		return p, directory.NotFound("panel", panelID)
 	}
@@ -128,65 +139,90 @@ type PanelEvent struct {
 	Op         string
 	Via        string
 	Until      time.Time
+	Level      int // percent, of battery
 }
 
 // reporter is the panel that reports, and where it stands.
 type reporter struct{ accountID, propertyID, panelID, bootID string }
 
-// IntakeEvents takes in a batch of a panel's events: at least once from the
-// panel, exactly once in the log. It notes a gap in the sequence, keeps the
-// panel's boot id for commands (P4) and returns the last sequence number that is
-// safe here.
-func (s *Store) IntakeEvents(ctx context.Context, panelID, bootID string, events []PanelEvent, now time.Time) (acknowledged int64, err error) {
+// PanelReport is a batch of a panel's events, and how it is.
+type PanelReport struct {
+	BootID     string
+	Events     []PanelEvent
+	At         time.Time // its own clock; zero: it does not say
+	LeaseUntil time.Time // the lease that it holds; zero: none (P2)
+}
+
+// Intake is what a panel is answered to a report. LeaseUntil is its next lease.
+type Intake struct {
+	Seq        int64 // the last of the boot that is safe here
+	ResendFrom int64 // what is missing before the events that came; 0: nothing
+	LeaseUntil time.Time
+}
+
+// IntakeEvents takes in a batch of a panel's events: at least once from the panel,
+// exactly once in the log (P6). What is missing before them is asked for once; if it
+// does not come, the gap is noted. It keeps the panel's boot id for commands (P4).
+func (s *Store) IntakeEvents(ctx context.Context, panelID string, report PanelReport, now time.Time) (answer Intake, err error) {
 	now = instant(now)
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		var accountID, propertyID string
-		err := tx.QueryRow(ctx, `SELECT account_id, property_id FROM panels WHERE id = $1 FOR UPDATE`, panelID).Scan(&accountID, &propertyID)
+		from := reporter{panelID: panelID, bootID: report.BootID}
+		contact, err := lockContact(ctx, tx, &from)
 		if err != nil {
 			return err
 		}
-		var last int64
-		err = tx.QueryRow(ctx, `SELECT last_seq FROM panel_boots WHERE panel_id = $1 AND boot_id = $2`, panelID, bootID).Scan(&last)
+		var last, asked int64
+		err = tx.QueryRow(ctx, `SELECT last_seq, asked_from FROM panel_boots WHERE panel_id = $1 AND boot_id = $2`, panelID, report.BootID).Scan(&last, &asked)
 		if err != nil && !isNoRows(err) {
 			return err
 		}
 		isNew := isNoRows(err)
-		for _, e := range events {
-			if e.Seq <= last {
+		answer = Intake{Seq: last}
+		for _, e := range report.Events {
+			if e.Seq <= answer.Seq {
 				continue
 			}
-			if e.Seq > last+1 {
-				if err := appendEvent(ctx, tx, gapEvent(accountID, propertyID, panelID, bootID, last, e.Seq, now)); err != nil {
+			if e.Seq > answer.Seq+1 {
+				if asked != answer.Seq+1 {
+					asked = answer.Seq + 1
+					answer.ResendFrom = asked
+					break
+				}
+				if err := appendEvent(ctx, tx, from.gap(answer.Seq, e.Seq, now)); err != nil {
 					return err
 				}
 			}
-			last = e.Seq
-			if err := s.intakeEvent(ctx, tx, reporter{accountID, propertyID, panelID, bootID}, e, now); err != nil {
-				return fmt.Errorf("event %d of boot %s: %w", e.Seq, bootID, err)
+			if err := s.intakeEvent(ctx, tx, from, e, now); err != nil {
+				return fmt.Errorf("event %d of boot %s: %w", e.Seq, report.BootID, err)
 			}
+			answer.Seq = e.Seq
 		}
-		acknowledged = last
 		batch := &pgx.Batch{}
-		if isNew || len(events) > 0 {
-			batch.Queue(`INSERT INTO panel_boots (panel_id, boot_id, last_seq, seen_at) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (panel_id, boot_id) DO UPDATE SET last_seq = excluded.last_seq`, panelID, bootID, last, now)
+		if isNew || len(report.Events) > 0 {
+			batch.Queue(`INSERT INTO panel_boots (panel_id, boot_id, last_seq, asked_from, seen_at) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT (panel_id, boot_id) DO UPDATE SET last_seq = excluded.last_seq, asked_from = excluded.asked_from`,
+				panelID, report.BootID, answer.Seq, asked, now)
 		}
-		// A panel reports the boots it still has events of in order, so the last to report is the current one.
-		batch.Queue(`UPDATE panels SET boot_id = $2, last_seen_at = $3 WHERE id = $1`, panelID, bootID, now)
+		answer.LeaseUntil = contact.queue(batch, from, report, now)
 		batch.Queue(`INSERT INTO wakeups (workflow_id, due_at) SELECT $1, $3 WHERE EXISTS (
-			SELECT 1 FROM grants WHERE panel_id = $2 AND confirmed_revision < desired_revision AND attempts > 0)`,
+			SELECT FROM grants WHERE panel_id = $2 AND confirmed_revision < desired_revision AND attempts > 0) OR EXISTS (
+			SELECT FROM panel_policies WHERE panel_id = $2 AND confirmed_version < desired_version AND attempts > 0)`,
 			panelWorkflow+panelID, panelID, now) // it is back: do not wait for the end of a pause
 		return tx.SendBatch(ctx, batch).Close()
 	})
-	return acknowledged, err
+	return answer, err
 }
 
-func gapEvent(accountID, propertyID, panelID, bootID string, last, seq int64, now time.Time) directory.Event {
+func (f reporter) gap(last, seq int64, now time.Time) directory.Event {
 	return directory.Event{
-		AccountID: accountID, Type: access.EventPanelGap, At: now, RecordedAt: now, PropertyID: propertyID, PanelID: panelID,
-		DedupKey: fmt.Sprintf("%s/%s/gap/%d", panelID, bootID, seq), Detail: map[string]any{"after": last, "before": seq, "boot_id": bootID},
+		AccountID: f.accountID, Type: access.EventPanelGap, At: now, RecordedAt: now, PropertyID: f.propertyID, PanelID: f.panelID,
+		DedupKey: fmt.Sprintf("%s/%s/gap/%d", f.panelID, f.bootID, seq), Detail: map[string]any{"after": last, "before": seq, "boot_id": f.bootID},
 	}
 }
+
+// lateReport is how late an opening is reported that may have been taken for a time
+// without use: its invitation looks again when verification lapses (P6, I10).
+const lateReport = time.Minute
 
 // intakeEvent turns one event of a panel into what it means here.
 func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now time.Time) error {
@@ -198,6 +234,9 @@ func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, from reporter, e Pan
 		if isNoRows(err) { // a command that this engine never gave: it is recorded as what it is
 			return appendEvent(ctx, tx, from.event(access.EventEntranceOpened, e, now))
 		}
+		if err == nil && now.Sub(e.At) > lateReport {
+			_, err = tx.Exec(ctx, `INSERT INTO wakeups (workflow_id, due_at) SELECT $1 || item_id, $2 FROM commands WHERE id = $3 AND op = 'unlock'`, invitationWorkflow, now, e.CommandID)
+		}
 		return err
 	case e.Type == "denied" && e.Op != "":
 		return appendEvent(ctx, tx, from.event(access.EventSlotDenied, e, now))
@@ -207,6 +246,10 @@ func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, from reporter, e Pan
 		return keyMoved(ctx, tx, from, e, now)
 	case e.Type == "lockout":
 		return boxLocked(ctx, tx, from, e, now)
+	case e.Type == "tamper":
+		return panelTampered(ctx, tx, from, e, now)
+	case e.Type == "battery":
+		return batteryReported(ctx, tx, from, e, now)
 	default: // taps and heartbeats are recorded by what they lead to
 		return nil
 	}

@@ -10,12 +10,19 @@ import (
 )
 
 const panelColumns = `SELECT id, account_id, property_id, name, kind, driver, slots, address, address_fixed, public_key, enrolled_at, disowned_at,
-	boot_id, last_seen_at, created_at, updated_at, revision FROM panels`
+	boot_id, last_seen_at, created_at, updated_at, revision, clock_skew_ms, battery, locked_until, lease_until,
+	(SELECT count(*) FROM grants g WHERE g.panel_id = panels.id AND g.confirmed_revision < g.desired_revision),
+	(SELECT count(*) FROM panel_policies d WHERE d.panel_id = panels.id AND d.confirmed_version < d.desired_version) FROM panels`
 
 func scanPanel(row pgx.CollectableRow) (p directory.Panel, err error) {
-	var enrolled, disowned, seen *time.Time
+	var enrolled, disowned, seen, locked, lease *time.Time
+	var skew *int64
 	err = row.Scan(&p.ID, &p.AccountID, &p.PropertyID, &p.Name, &p.Kind, &p.Driver, &p.Slots, &p.Address, &p.AddressFixed, &p.PublicKey,
-		&enrolled, &disowned, &p.BootID, &seen, &p.CreatedAt, &p.UpdatedAt, &p.Revision)
+		&enrolled, &disowned, &p.BootID, &seen, &p.CreatedAt, &p.UpdatedAt, &p.Revision, &skew, &p.Battery, &locked, &lease, &p.PendingGrants, &p.PendingPolicies)
+	if skew != nil {
+		p.ClockSkew, p.SkewKnown = time.Duration(*skew)*time.Millisecond, true
+	}
+	p.LockedUntil, p.LeaseUntil = orZero(locked), orZero(lease)
 	p.EnrolledAt, p.DisownedAt, p.LastSeenAt = orZero(enrolled), orZero(disowned), orZero(seen)
 	p.CreatedAt, p.UpdatedAt = p.CreatedAt.UTC(), p.UpdatedAt.UTC()
 	return p, err
@@ -147,6 +154,9 @@ func (s *Store) DeletePanel(ctx context.Context, accountID, id string, _ time.Ti
 			return inUse("panel", keys, "Keys live or are in it. Move them to another SmartBox or delete them first.")
 		case commands > 0:
 			return inUse("panel", commands, "Its openings are part of the history; disown it instead.")
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM panel_policies WHERE panel_id = $1`, id); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `DELETE FROM panels WHERE account_id = $1 AND id = $2`, accountID, id)
 		return err

@@ -167,7 +167,10 @@ func (s *Store) UpdateProperty(ctx context.Context, accountID, id string, seen i
 		if _, err := tx.Exec(ctx, replanSQL, p.ID, instant(now)); err != nil { // T4
 			return err
 		}
-		return appendEvent(ctx, tx, policyChanged(p.AccountID, p.ID, "", p.Revision, now))
+		if err := appendEvent(ctx, tx, policyChanged(p.AccountID, p.ID, "", p.Revision, now)); err != nil {
+			return err
+		}
+		return desirePolicies(ctx, tx, p.ID, now)
 	})
 	return p, err
 }

@@ -114,7 +114,7 @@ func (s *Store) ListReservations(ctx context.Context, f ReservationFilter, page 
 		}
 		list = append(list, r)
 	}
-	return list, next, s.addBoxSync(ctx, list)
+	return list, next, s.addBoxSync(ctx, list, now)
 }
 
 // visitorFilter reads what a visitor is looked up by. What is neither an address,
@@ -187,7 +187,7 @@ func (s *Store) unsealReservation(ctx context.Context, row sealedReservation) (r
 
 // addBoxSync says of a page of reservations how far the boxes are with them (P5):
 // the worst of an account's boxes counts, since each of them could open.
-func (s *Store) addBoxSync(ctx context.Context, list []Reservation) error {
+func (s *Store) addBoxSync(ctx context.Context, list []Reservation, now time.Time) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -198,29 +198,35 @@ func (s *Store) addBoxSync(ctx context.Context, list []Reservation) error {
 		byID[id], ids = &list[n], append(ids, id)
 		list[n].Sync = Sync{SyncPending, "The account has no SmartBox yet."}
 	}
-	rows, err := s.pool.Query(ctx, `SELECT DISTINCT ON (g.grant_id) g.grant_id, n.name, n.last_seen_at, n.enrolled_at IS NOT NULL AND n.disowned_at IS NULL,
-			g.desired_revision, g.confirmed_revision, g.attempts, g.last_error, g.pending_since
-		FROM grants g JOIN panels n ON n.id = g.panel_id WHERE g.grant_id = ANY($1)
-		ORDER BY g.grant_id, g.confirmed_revision >= g.desired_revision, g.attempts DESC, n.id`, ids)
+	rows, err := s.pool.Query(ctx, `SELECT g.grant_id, `+standingColumns+`
+		FROM grants g JOIN panels n ON n.id = g.panel_id LEFT JOIN panel_policies d ON d.panel_id = n.id AND d.entrance_id = n.id
+		WHERE g.grant_id = ANY($1) ORDER BY g.grant_id, n.id`, ids)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	first := map[string]bool{}
 	for rows.Next() {
-		var id, box string
-		var p panelStanding
-		if err := rows.Scan(&id, &box, &p.lastSeen, &p.enrolled, &p.desired, &p.confirmed, &p.attempts, &p.lastError, &p.since); err != nil {
+		var id string
+		var st standing
+		if err := rows.Scan(append([]any{&id}, st.columns()...)...); err != nil {
 			return err
 		}
 		r := byID[id]
-		what := "access not confirmed"
-		if r.Reservation.State.Over() {
-			what = "end of access not confirmed; until then the box knows the times it confirmed last"
+		state := r.Reservation.StateAt(now)
+		sync, err := st.sync(syncedItem{over: state.Over(), revoked: state == access.ReservationRevoked, zone: r.Zone, now: now})
+		if err != nil {
+			return err
 		}
-		r.Sync = p.sync(box, what, r.Reservation.State.Over())
+		if !first[id] || syncOrder[sync.State] > syncOrder[r.Sync.State] {
+			r.Sync = sync
+		}
+		first[id] = true
 	}
 	return rows.Err()
 }
+
+var syncOrder = map[SyncState]int{SyncConfirmed: 0, SyncPending: 1, SyncFailing: 2}
 
 // SmartBox is a box that takes keys back (K8).
 type SmartBox struct{ ID, Name string }

@@ -20,6 +20,7 @@ type box struct {
 	address       string
 	publicKey     []byte
 	grantRevision int64
+	policyVersion int64
 }
 
 // ClaimSlot implements [activities.Slots]: it reads facts, decides with
@@ -39,13 +40,13 @@ func (s *Store) ClaimSlot(ctx context.Context, q activities.SlotRequest, now tim
 				return nil
 			}
 		}
-		claim, err = s.claimSlot(ctx, tx, q, now)
+		claim, err = s.claimSlot(ctx, tx, q, now, now.Add(activities.CommandTTL))
 		return err
 	})
 	return claim, err
 }
 
-func (s *Store) claimSlot(ctx context.Context, tx pgx.Tx, q activities.SlotRequest, now time.Time) (claim activities.Claim, err error) {
+func (s *Store) claimSlot(ctx context.Context, tx pgx.Tx, q activities.SlotRequest, now, expires time.Time) (claim activities.Claim, err error) {
 	b, err := s.boxFor(ctx, tx, q)
 	if err != nil {
 		return claim, err
@@ -65,13 +66,13 @@ func (s *Store) claimSlot(ctx context.Context, tx pgx.Tx, q activities.SlotReque
 	}
 	claim.Command = activities.Command{
 		ID: newID("cmd"), PanelID: b.panelID, Address: b.address, PublicKey: b.publicKey, GrantID: r.ID, GrantRevision: b.grantRevision,
-		BootID: b.bootID, ExpiresAt: now.Add(activities.CommandTTL), Purpose: q.Purpose, KeyID: r.KeyID, PanelCode: q.PanelCode,
+		PolicyVersion: b.policyVersion, BootID: b.bootID, ExpiresAt: expires, Purpose: q.Purpose, KeyID: r.KeyID, PanelCode: q.PanelCode,
 	}
 	c := &claim.Command
 	_, err = tx.Exec(ctx, `WITH keyed AS (UPDATE idempotency SET resource_id = $1 WHERE account_id = $11 AND key_hash = $12)
-		INSERT INTO commands (id, account_id, panel_id, item_id, op, purpose, key_id, grant_revision, boot_id, via, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, 'open_slot', $5, $6, $7, $8, 'remote', $9, $10)`,
-		c.ID, r.AccountID, c.PanelID, r.ID, c.Purpose, c.KeyID, c.GrantRevision, c.BootID, now, c.ExpiresAt, q.Scope, q.Key)
+		INSERT INTO commands (id, account_id, panel_id, item_id, op, purpose, key_id, grant_revision, boot_id, via, created_at, expires_at, policy_version)
+		VALUES ($1, $2, $3, $4, 'open_slot', $5, $6, $7, $8, 'remote', $9, $10, $13)`,
+		c.ID, r.AccountID, c.PanelID, r.ID, c.Purpose, c.KeyID, c.GrantRevision, c.BootID, now, c.ExpiresAt, q.Scope, q.Key, c.PolicyVersion)
 	return claim, err
 }
 
@@ -109,10 +110,11 @@ func (s *Store) boxFor(ctx context.Context, tx pgx.Tx, q activities.SlotRequest)
 		b.panelID = home
 	}
 	var revision *int64
-	err = tx.QueryRow(ctx, `SELECT CASE WHEN n.disowned_at IS NULL THEN n.boot_id ELSE '' END, n.address, n.public_key, g.desired_revision
+	err = tx.QueryRow(ctx, `SELECT CASE WHEN n.disowned_at IS NULL THEN n.boot_id ELSE '' END, n.address, n.public_key, g.desired_revision, coalesce(d.desired_version, 0)
 		FROM panels n LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = $3
+		LEFT JOIN panel_policies d ON d.panel_id = n.id AND d.entrance_id = n.id
 		WHERE n.id = $1 AND n.account_id = $2 AND n.kind = 'smartbox'`, b.panelID, b.facts.Reservation.AccountID, b.facts.Reservation.ID).
-		Scan(&b.bootID, &b.address, &b.publicKey, &revision)
+		Scan(&b.bootID, &b.address, &b.publicKey, &revision, &b.policyVersion)
 	if isNoRows(err) {
 		return nil, directory.NotFound("panel", b.panelID)
 	}

@@ -23,7 +23,7 @@ const unlockLease = 3 * time.Second
 func (s *Store) ClaimUnlock(ctx context.Context, q activities.UnlockRequest, now time.Time) (claim activities.Claim, err error) {
 	now = instant(now)
 	if q.Key == nil { // one read and one write: a transaction around them would add nothing but round trips
-		return s.claimUnlock(ctx, s.pool, q, now)
+		return s.claimUnlock(ctx, s.pool, q, now, now.Add(activities.CommandTTL))
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		earlier, err := s.earlierCommand(ctx, tx, q.Keyed, now)
@@ -33,13 +33,13 @@ func (s *Store) ClaimUnlock(ctx context.Context, q activities.UnlockRequest, now
 			}
 			return err
 		}
-		claim, err = s.claimUnlock(ctx, tx, q, now)
+		claim, err = s.claimUnlock(ctx, tx, q, now, now.Add(activities.CommandTTL))
 		return err
 	})
 	return claim, err
 }
 
-func (s *Store) claimUnlock(ctx context.Context, db querier, q activities.UnlockRequest, now time.Time) (claim activities.Claim, err error) {
+func (s *Store) claimUnlock(ctx context.Context, db querier, q activities.UnlockRequest, now, expires time.Time) (claim activities.Claim, err error) {
 	d, err := s.door(ctx, db, q)
 	if err != nil {
 		return claim, err
@@ -53,7 +53,7 @@ func (s *Store) claimUnlock(ctx context.Context, db querier, q activities.Unlock
 		claim.Outcome = &activities.Outcome{Result: activities.ResultUnreachable}
 		return claim, forgetCommandKey(ctx, db, q.Keyed)
 	}
-	claim.Command = d.command(q.EntranceID, now)
+	claim.Command = d.command(q.EntranceID, expires)
 	return claim, insertCommand(ctx, db, d, claim.Command, "unlock", q, now)
 }
 
@@ -90,9 +90,9 @@ func (s *Store) commandAgain(ctx context.Context, tx querier, commandID string) 
 	var c activities.Command
 	var result string
 	var slot int
-	err := tx.QueryRow(ctx, `SELECT c.id, c.panel_id, n.address, n.public_key, c.entrance_id, c.item_id, c.grant_revision, c.boot_id, c.expires_at,
+	err := tx.QueryRow(ctx, `SELECT c.id, c.panel_id, n.address, n.public_key, c.entrance_id, c.item_id, c.grant_revision, c.policy_version, c.boot_id, c.expires_at,
 			c.purpose, c.key_id, c.slot, c.result FROM commands c JOIN panels n ON n.id = c.panel_id WHERE c.id = $1`, commandID).
-		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.BootID, &c.ExpiresAt,
+		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.PolicyVersion, &c.BootID, &c.ExpiresAt,
 			&c.Purpose, &c.KeyID, &slot, &result)
 	if isNoRows(err) {
 		return nil, false, nil
@@ -119,12 +119,13 @@ type door struct {
 	address       string
 	publicKey     []byte
 	grantRevision int64
+	policyVersion int64
 }
 
-func (d *door) command(entranceID string, now time.Time) activities.Command {
+func (d *door) command(entranceID string, expires time.Time) activities.Command {
 	return activities.Command{
 		ID: newID("cmd"), PanelID: d.panelID, Address: d.address, PublicKey: d.publicKey, EntranceID: entranceID, GrantID: d.facts.Invitation.ID,
-		GrantRevision: d.grantRevision, BootID: d.bootID, ExpiresAt: now.Add(activities.CommandTTL),
+		GrantRevision: d.grantRevision, PolicyVersion: d.policyVersion, BootID: d.bootID, ExpiresAt: expires,
 	}
 }
 
@@ -139,15 +140,17 @@ func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest
 	var shareable *bool
 	var revision *int64
 	err := db.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone,
-			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, n.public_key, g.desired_revision
+			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, n.public_key, g.desired_revision,
+			coalesce(d.desired_version, 0)
 		FROM invitations i
 		JOIN properties p ON p.id = i.property_id
 		LEFT JOIN entrances e ON e.id = $2 AND e.account_id = i.account_id
 		LEFT JOIN panels n ON n.id = e.panel_id
 		LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = i.id
+		LEFT JOIN panel_policies d ON d.panel_id = n.id AND d.entrance_id = e.id
 		WHERE i.id = $1 AND ($3 = '' OR i.account_id = $3) AND ($4::bytea IS NULL OR i.guest_index = $4) AND i.state <> 'creating'`,
 		q.InvitationID, q.EntranceID, q.AccountID, q.GuestIndex).
-		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &d.publicKey, &revision)
+		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &d.publicKey, &revision, &d.policyVersion)
 	if isNoRows(err) {
 		return nil, directory.NotFound("invitation", q.InvitationID)
 	}
@@ -177,9 +180,9 @@ func deref(s *string) string {
 
 func insertCommand(ctx context.Context, db querier, d *door, c activities.Command, via string, q activities.UnlockRequest, now time.Time) error {
 	_, err := db.Exec(ctx, `WITH keyed AS (UPDATE idempotency SET resource_id = $1 WHERE account_id = $11 AND key_hash = $12)
-		INSERT INTO commands (id, account_id, panel_id, item_id, entrance_id, grant_revision, boot_id, via, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		c.ID, d.facts.Invitation.AccountID, c.PanelID, c.GrantID, c.EntranceID, c.GrantRevision, c.BootID, via, now, c.ExpiresAt, q.Scope, q.Key)
+		INSERT INTO commands (id, account_id, panel_id, item_id, entrance_id, grant_revision, boot_id, via, created_at, expires_at, policy_version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13)`,
+		c.ID, d.facts.Invitation.AccountID, c.PanelID, c.GrantID, c.EntranceID, c.GrantRevision, c.BootID, via, now, c.ExpiresAt, q.Scope, q.Key, c.PolicyVersion)
 	return err
 }
 

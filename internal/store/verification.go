@@ -222,7 +222,7 @@ func (s *Store) spendToken(ctx context.Context, tx pgx.Tx, attemptID string, tap
 	allowed := access.DecideWithoutVerification(d.facts, d.entrance, now)
 	switch {
 	case allowed.Allowed:
-		command := d.command(tap.EntranceID, now)
+		command := d.command(tap.EntranceID, now.Add(activities.CommandTTL))
 		command.BootID = tap.BootID
 		decision = TapDecision{Result: VerificationVerified, Command: &command}
 		event.Type, event.DedupKey = access.EventVerificationSucceeded, attemptID+"/verified"
