@@ -22,7 +22,6 @@ import (
 	"latchkey/activities"
 	"latchkey/api"
 	"latchkey/internal/keyset"
-	"latchkey/internal/panel"
 	"latchkey/internal/pgtest"
 	"latchkey/internal/store"
 	"latchkey/workflows"
@@ -69,14 +68,10 @@ func start(t *testing.T) *engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	identity, err := db.EngineKey(ctx, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
 	logs := &journal{}
 	handler, err := api.New(api.Config{
 		Store: db, Logger: slog.New(slog.NewJSONHandler(logs, nil)), Outbox: true, Version: "test",
-		Engine: panel.Engine{KeyID: identity.ID, Key: identity.Private},
+		Engine: api.StoredKeys{Store: db},
 		// No call of these tests reaches a workflow or a door.
 		Items: &workflows.Client{}, Reservations: &workflows.Client{}, Doors: activities.NewOpener(db, nil, time.Now, slog.New(slog.DiscardHandler)),
 		Ready: []api.Check{{Name: "database", Ask: db.Ping}},

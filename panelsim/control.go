@@ -62,6 +62,7 @@ func (p *Panel) routes() http.Handler {
 	mux.Handle("GET /status", fromEngine(p, panel.TypeStatusQuery, panel.TypeStatus, p.status))
 	mux.HandleFunc("GET /sim", p.getSim)
 	mux.HandleFunc("POST /sim/tap", p.postTap)
+	mux.HandleFunc("POST /sim/pass", p.postPass)
 	mux.HandleFunc("POST /sim/code", p.postCode)
 	mux.HandleFunc("POST /sim/keys", p.postKeys)
 	mux.HandleFunc("POST /sim/fault", p.postFault)

@@ -45,6 +45,7 @@ type Panel struct {
 	journal *journal
 	memory  *memory
 	bootID  string
+	started time.Time // by its own clock
 	seq     int64
 	fault   fault
 	online  bool
@@ -83,6 +84,7 @@ func New(c Config) (*Panel, error) {
 		codes: map[string]string{}, openedBy: map[int]string{},
 	}
 	p.guard.Now = p.now
+	p.started = p.now()
 	if m.identity != nil && len(m.identity.EncryptionKey) > 0 {
 		if p.encryption, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), m.identity.EncryptionKey); err != nil {
 			return nil, errors.Join(fmt.Errorf("the panel's state file is damaged: %w", err), j.close(), listener.Close())
@@ -171,11 +173,11 @@ func (p *Panel) enrol(ctx context.Context) error {
 		return err
 	}
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		answer, engine, err := p.askToEnrol(ctx, key)
+		answer, trusted, err := p.askToEnrol(ctx, key)
 		if err == nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			id := &identity{PanelID: answer.PanelID, Key: key.Seed(), EngineKey: engine, CodeHash: panel.HashEnrolmentCode(p.config.EnrolmentCode),
+			id := &identity{PanelID: answer.PanelID, Key: key.Seed(), EngineKeys: trusted, CodeHash: panel.HashEnrolmentCode(p.config.EnrolmentCode),
 				Entrances: answer.Entrances, TimeZone: answer.TimeZone, Kind: answer.Kind, Slots: answer.Slots, EncryptionKey: p.memory.identity.EncryptionKey}
 			if err := p.keep(entry{Identity: id}); err != nil {
 				return err
@@ -229,7 +231,7 @@ func (p *Panel) ownKey() (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(p.memory.identity.Key), nil
 }
 
-func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.EnrolAnswer, ed25519.PublicKey, error) {
+func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.EnrolAnswer, panel.TrustedKeys, error) {
 	address := p.config.Address
 	if address == "" {
 		address = p.URL()
@@ -246,7 +248,12 @@ func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.E
 	if err != nil {
 		return panel.EnrolAnswer{}, nil, err
 	}
-	return panel.OpenEnrolled(ctx, document, p.config.EnrolmentCode, id, p.now())
+	answer, _, err := panel.OpenEnrolled(ctx, document, p.config.EnrolmentCode, id, p.now())
+	if err != nil {
+		return answer, nil, err
+	}
+	trusted, err := panel.Trust(answer.EngineKeys)
+	return answer, trusted, err
 }
 
 // keep writes steps to the journal and then believes them. The caller holds mu.

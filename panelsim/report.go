@@ -2,7 +2,6 @@ package panelsim
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -74,14 +73,8 @@ func (p *Panel) ask(ctx context.Context, path string, typ panel.Type, body any, 
 		return err
 	}
 	want := panel.Expect{Issuer: panel.EngineName, Audience: signer.Name, Type: answerType, Re: id}
-	_, err = panel.Open(ctx, document, p.engineKey(), want, p.now(), nil, answer)
+	_, err = p.engineKeys().Open(ctx, document, want, p.now(), nil, answer)
 	return err
-}
-
-func (p *Panel) engineKey() ed25519.PublicKey {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.memory.identity.EngineKey
 }
 
 // reportSoon wakes the reporter. It never blocks.
@@ -147,6 +140,9 @@ func (p *Panel) reportOnce(ctx context.Context) error {
 		if err := p.acknowledge(batch, ack); err != nil {
 			return err
 		}
+		if err := p.trust(ack.EngineKeys); err != nil {
+			return err
+		}
 		if !more {
 			break
 		}
@@ -159,7 +155,7 @@ func (p *Panel) reportOnce(ctx context.Context) error {
 func (p *Panel) nextBatch() (batch panel.EventBatch, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	batch = panel.EventBatch{BootID: p.bootID, Events: []panel.Event{}}
+	batch = panel.EventBatch{BootID: p.bootID, Events: []panel.Event{}, EngineKeyIDs: p.memory.identity.EngineKeys.IDs()}
 	if len(p.memory.events) == 0 {
 		return batch, false
 	}
@@ -191,7 +187,7 @@ func (p *Panel) acknowledge(batch panel.EventBatch, ack panel.EventsAck) error {
 // entrance that is new to the panel.
 func (p *Panel) syncIfUnknown(ctx context.Context) error {
 	p.mu.Lock()
-	request := panel.SyncRequest{BootID: p.bootID, Lost: p.lost}
+	request := panel.SyncRequest{BootID: p.bootID, Lost: p.lost, EngineKeyIDs: p.memory.identity.EngineKeys.IDs()}
 	unknown := p.unknown
 	p.unknown = false // what comes up from here on asks again
 	p.mu.Unlock()
@@ -216,6 +212,9 @@ func (p *Panel) syncAll(ctx context.Context, request panel.SyncRequest) error {
 			return err
 		}
 		if err := p.takeAll(answer); err != nil {
+			return err
+		}
+		if err := p.trust(answer.EngineKeys); err != nil {
 			return err
 		}
 		if answer.Next == "" {

@@ -75,6 +75,7 @@ func Migrate(ctx context.Context, dsn string) (err error) {
 // Store is the database of the engine. It is safe for concurrent use.
 type Store struct {
 	authentications authentications
+	keyrings        keyrings
 
 	pool *pgxpool.Pool
 	keys *keyset.Keyset
