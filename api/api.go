@@ -33,6 +33,10 @@ type Config struct {
 	// Clock is what messages of panels are judged and answered by; time.Now if nil.
 	Clock func() time.Time
 
+	// Stopping ends when the process begins to stop: panels that wait for messages are
+	// answered then. None: they wait on.
+	Stopping context.Context
+
 	// Outbox shows /dev/outbox, with everything that was sent in it. Set it only
 	// while the outbox is the configured sender.
 	Outbox bool

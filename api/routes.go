@@ -104,6 +104,8 @@ func (s *service) routes() []route {
 		handle(http.MethodPost, "/panel/v1/enrol", public, "A panel enrols", (*service).enrolPanel, unkeyed),
 		handle(http.MethodPost, "/panel/v1/events", public, "A panel reports events", (*service).panelEvents, unkeyed),
 		handle(http.MethodPost, "/panel/v1/taps", public, "A phone was held to a panel", (*service).panelTap, unkeyed),
+		handle(http.MethodGet, "/panel/v1/commands", public, "A panel that cannot be reached fetches its messages", (*service).panelPoll, longPoll),
+		handle(http.MethodPost, "/panel/v1/answers", public, "A panel answers messages that it has fetched", (*service).panelAnswers, unkeyed),
 		handle(http.MethodPost, "/panel/v1/sync", public, "A panel asks for everything it should hold", (*service).panelSync, unkeyed),
 	}
 }

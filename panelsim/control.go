@@ -228,6 +228,9 @@ func (p *Panel) postFault(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Lock()
 	p.fault = f
+	if f.mode == faultOffline && p.hangUpPoll != nil {
+		p.hangUpPoll()
+	}
 	p.mu.Unlock()
 	p.reportSoon()
 	p.getSim(w, r)

@@ -27,6 +27,7 @@ type Config struct {
 	EnrolmentCode string // needed until it has enrolled
 	Listen        string // host:port; port 0 takes a free one
 	Address       string // what to announce to the engine; the listening address if empty
+	Poll          bool   // announce no address and fetch messages from the engine
 	StateFile     string // empty: remembers nothing after the process ends
 	Logger        *slog.Logger
 	Now           func() time.Time // the clock that its own goes by; time.Now if nil
@@ -37,21 +38,23 @@ type Panel struct {
 	config   Config
 	listener net.Listener
 	http     *http.Client
+	polling  *http.Client // without a time limit of its own
 	guard    panel.Memory
 	enrolled chan struct{}
 	wake     chan struct{} // there is something to report
 
-	mu      sync.Mutex
-	journal *journal
-	memory  *memory
-	bootID  string
-	started time.Time // by its own clock
-	seq     int64
-	fault   fault
-	online  bool
-	unknown bool                 // there may be grants or entrances that only the engine knows
-	lost    bool                 // the engine is to hear that the panel no longer holds what it confirmed
-	openTil map[string]time.Time // by entrance or slot: until when it stands open
+	mu         sync.Mutex
+	journal    *journal
+	memory     *memory
+	bootID     string
+	started    time.Time // by its own clock
+	seq        int64
+	fault      fault
+	online     bool
+	unknown    bool                 // there may be grants or entrances that only the engine knows
+	lost       bool                 // the engine is to hear that the panel no longer holds what it confirmed
+	hangUpPoll context.CancelFunc   // ends the poll under way; nil: there was none
+	openTil    map[string]time.Time // by entrance or slot: until when it stands open
 
 	// Of a SmartBox.
 	encryption *ecdsa.PrivateKey // booking codes are encrypted to it
@@ -80,6 +83,7 @@ func New(c Config) (*Panel, error) {
 	p := &Panel{
 		config: c, listener: listener, journal: j, memory: m, bootID: rand.Text(), unknown: true, lost: len(m.grants) == 0,
 		http:     &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		polling:  &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		enrolled: make(chan struct{}), wake: make(chan struct{}, 1), openTil: map[string]time.Time{},
 		codes: map[string]string{}, openedBy: map[int]string{},
 	}
@@ -122,6 +126,9 @@ func (p *Panel) Run(ctx context.Context) error {
 	p.config.Logger.LogAttrs(ctx, slog.LevelInfo, "panel serves", slog.String("panel_id", p.name()), slog.String("url", p.URL()))
 	var reporting sync.WaitGroup
 	reporting.Go(func() { p.report(ctx) })
+	if p.config.Poll {
+		reporting.Go(func() { p.poll(ctx, server.Handler) })
+	}
 	defer reporting.Wait()
 	select {
 	case <-ctx.Done():
@@ -233,7 +240,7 @@ func (p *Panel) ownKey() (ed25519.PrivateKey, error) {
 
 func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.EnrolAnswer, panel.TrustedKeys, error) {
 	address := p.config.Address
-	if address == "" {
+	if address == "" && !p.config.Poll {
 		address = p.URL()
 	}
 	var encryption *ecdsa.PublicKey

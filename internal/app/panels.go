@@ -16,9 +16,9 @@ import (
 // panelDriver carries grants and commands to panels over the panel protocol. It
 // implements activities.Panels and activities.Commander.
 type panelDriver struct {
-	store    *store.Store
-	client   *panel.Client
-	identity panel.Engine
+	store  *store.Store
+	client *panel.Client
+	reach  api.Reach
 }
 
 // grantTimeout is how long a panel may take to take in one grant.
@@ -30,8 +30,9 @@ func (d *panelDriver) PutGrant(ctx context.Context, panelID string, g access.Gra
 	if err != nil {
 		return 0, err
 	}
-	if p.Address == "" {
-		return 0, fmt.Errorf("%w: it has announced no address", activities.ErrPanelUnreachable)
+	target, err := d.reach.Panel(ctx, p)
+	if err != nil {
+		return 0, panelError(err)
 	}
 	wire, err := api.WireGrants(ctx, d.store, p, []access.Grant{g})
 	if err != nil {
@@ -39,13 +40,16 @@ func (d *panelDriver) PutGrant(ctx context.Context, panelID string, g access.Gra
 	}
 	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
-	ack, err := d.client.PutGrant(ctx, panel.Target{PanelID: p.ID, Address: p.Address, PublicKey: p.PublicKey}, wire[0])
+	ack, err := d.client.PutGrant(ctx, target, wire[0])
 	return ack.Revision, panelError(err)
 }
 
 // Command implements activities.Commander.
 func (d *panelDriver) Command(ctx context.Context, c activities.Command) (activities.PanelAnswer, error) {
-	target := panel.Target{PanelID: c.PanelID, Address: c.Address, PublicKey: c.PublicKey}
+	target, err := d.reach.PanelOf(ctx, c)
+	if err != nil {
+		return activities.PanelAnswer{}, panelError(err)
+	}
 	result, err := d.client.Command(ctx, target, api.WireCommand(c))
 	if err != nil {
 		return activities.PanelAnswer{}, panelError(err)

@@ -19,6 +19,8 @@ type box struct {
 	bootID        string
 	address       string
 	publicKey     []byte
+	polledAt      time.Time
+	engineKeyIDs  []string
 	grantRevision int64
 }
 
@@ -59,12 +61,12 @@ func (s *Store) claimSlot(ctx context.Context, tx pgx.Tx, q activities.SlotReque
 	case !decision.Allowed:
 		claim.Outcome, err = s.recordSlotDenial(ctx, tx, q, b, decision, now)
 		return claim, err
-	case b.bootID == "" || b.address == "":
+	case b.bootID == "" || !reachable(b.address, b.polledAt, now):
 		claim.Outcome = &activities.Outcome{Result: activities.ResultUnreachable}
 		return claim, forgetCommandKey(ctx, tx, q.Keyed)
 	}
 	claim.Command = activities.Command{
-		ID: newID("cmd"), PanelID: b.panelID, Address: b.address, PublicKey: b.publicKey, GrantID: r.ID, GrantRevision: b.grantRevision,
+		ID: newID("cmd"), PanelID: b.panelID, Address: b.address, PublicKey: b.publicKey, PolledAt: b.polledAt, EngineKeyIDs: b.engineKeyIDs, GrantID: r.ID, GrantRevision: b.grantRevision,
 		BootID: b.bootID, ExpiresAt: now.Add(activities.CommandTTL), Purpose: q.Purpose, KeyID: r.KeyID, PanelCode: q.PanelCode,
 	}
 	c := &claim.Command
@@ -109,10 +111,12 @@ func (s *Store) boxFor(ctx context.Context, tx pgx.Tx, q activities.SlotRequest)
 		b.panelID = home
 	}
 	var revision *int64
-	err = tx.QueryRow(ctx, `SELECT CASE WHEN n.disowned_at IS NULL THEN n.boot_id ELSE '' END, n.address, n.public_key, g.desired_revision
+	var polled *time.Time
+	err = tx.QueryRow(ctx, `SELECT CASE WHEN n.disowned_at IS NULL THEN n.boot_id ELSE '' END, n.address, n.public_key, n.polled_at, n.engine_key_ids, g.desired_revision
 		FROM panels n LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = $3
 		WHERE n.id = $1 AND n.account_id = $2 AND n.kind = 'smartbox'`, b.panelID, b.facts.Reservation.AccountID, b.facts.Reservation.ID).
-		Scan(&b.bootID, &b.address, &b.publicKey, &revision)
+		Scan(&b.bootID, &b.address, &b.publicKey, &polled, &b.engineKeyIDs, &revision)
+	b.polledAt = orZero(polled)
 	if isNoRows(err) {
 		return nil, directory.NotFound("panel", b.panelID)
 	}
