@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
 
+	"latchkey/activities"
+	"latchkey/api"
 	"latchkey/internal/access"
 	"latchkey/internal/directory"
+	"latchkey/internal/panel"
 	"latchkey/internal/store"
 	"latchkey/panelsim"
 )
@@ -46,7 +51,7 @@ func (e *engine) door(change func(*panelsim.Config)) *door {
 		want(http.StatusCreated).text("id")
 	member, err := e.store.CreateMember(e.t.Context(), directory.Member{
 		AccountID: e.accountID(), Role: directory.RoleResident, PropertyIDs: []string{d.property},
-		Person:      directory.Person{Name: "Rosa", Email: "rosa@example.com", Locale: "en"},
+		Person:      directory.Person{Name: "Rosa", Email: d.property + "@example.com", Locale: "en"},
 		Preferences: directory.Preferences{Unlocks: directory.NotifyEmail},
 	}, time.Now())
 	if err != nil {
@@ -112,10 +117,11 @@ func (d *door) change(change func(*access.Invitation) error) {
 
 // simState is what GET /sim says, as far as these tests read it.
 type simState struct {
-	PanelID string `json:"panel_id"`
-	BootID  string `json:"boot_id"`
-	Online  bool   `json:"online"`
-	Unsent  int    `json:"unsent_events"`
+	PanelID string   `json:"panel_id"`
+	BootID  string   `json:"boot_id"`
+	Online  bool     `json:"online"`
+	Unsent  int      `json:"unsent_events"`
+	KeyIDs  []string `json:"engine_key_ids"`
 	Grants  []struct {
 		GrantID     string     `json:"grant_id"`
 		Revision    int64      `json:"revision"`
@@ -169,6 +175,68 @@ func (d *door) events(eventType string) (list []map[string]any) {
 		}
 	}
 	return list
+}
+
+// driver carries grants and commands to panels as the program's own does.
+type driver struct {
+	store  *store.Store
+	reach  api.Reach
+	client *panel.Client
+}
+
+func driverOf(db *store.Store) *driver {
+	return &driver{store: db, reach: api.Reach{Store: db, Keys: api.StoredKeys{Store: db}}, client: panel.NewClient(panel.Engine{})}
+}
+
+func inTheWordsOfActivities(err error) error {
+	switch {
+	case errors.Is(err, panel.ErrUnreachable):
+		return fmt.Errorf("%w: %w", activities.ErrPanelUnreachable, err)
+	case errors.Is(err, panel.ErrOutcomeUnknown):
+		return fmt.Errorf("%w: %w", activities.ErrOutcomeUnknown, err)
+	}
+	return err
+}
+
+// Command implements activities.Commander.
+func (d *driver) Command(ctx context.Context, c activities.Command) (activities.PanelAnswer, error) {
+	target, err := d.reach.PanelOf(ctx, c)
+	if err != nil {
+		return activities.PanelAnswer{}, inTheWordsOfActivities(err)
+	}
+	result, err := d.client.Command(ctx, target, api.WireCommand(c))
+	return activities.PanelAnswer{Opened: result.Result == panel.ResultOpened, Slot: result.Slot, Code: string(result.Result), At: result.At}, inTheWordsOfActivities(err)
+}
+
+// push delivers what a panel has not confirmed, as its workflow would.
+func (d *driver) push(t *testing.T, panelID string) error {
+	t.Helper()
+	pending, err := d.store.PendingGrants(t.Context(), panelID, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pending {
+		to, err := d.store.PanelIdentity(t.Context(), panelID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire, err := api.WireGrants(t.Context(), d.store, to, []access.Grant{p.Grant})
+		if err != nil {
+			t.Fatal(err)
+		}
+		target, err := d.reach.Panel(t.Context(), to)
+		if err != nil {
+			return err
+		}
+		ack, err := d.client.PutGrant(t.Context(), target, wire[0])
+		if err != nil {
+			return err
+		}
+		if err := d.store.ConfirmGrant(t.Context(), panelID, ack.GrantID, ack.Revision, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return nil
 }
 
 // await polls until a condition holds; a minute is for a machine that is busy.

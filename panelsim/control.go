@@ -87,6 +87,8 @@ type simState struct {
 	Opened    []Opening     `json:"opened"`
 	Denied    []Denial      `json:"denied"`
 	Unsent    int           `json:"unsent_events"`
+	// EngineKeyIDs are the engine's keys that the panel trusts.
+	EngineKeyIDs []string `json:"engine_key_ids"`
 
 	// Of a SmartBox.
 	Number      string     `json:"number,omitempty"`
@@ -124,7 +126,7 @@ func (p *Panel) state() simState {
 		s.Fault = faultNone
 	}
 	if id := p.memory.identity; id != nil {
-		s.PanelID = id.PanelID
+		s.PanelID, s.EngineKeyIDs = id.PanelID, id.EngineKeys.IDs()
 		for _, e := range id.Entrances {
 			s.Entrances = append(s.Entrances, simEntrance{EntranceID: e.EntranceID, Name: e.Name, Open: p.world().Before(p.openTil[e.EntranceID])})
 		}
