@@ -37,11 +37,17 @@ func (p *Panel) poll(ctx context.Context, handler http.Handler) {
 	var answering sync.WaitGroup
 	defer answering.Wait()
 	for pause := firstPause; ctx.Err() == nil; {
+		began := time.Now()
 		messages, err := p.fetch(ctx)
-		if err == nil {
+		switch {
+		case err == nil && len(messages) > 0:
 			pause = firstPause
-			if len(messages) > 0 {
-				answering.Go(func() { p.answer(ctx, handler, messages) })
+			answering.Go(func() { p.answer(ctx, handler, messages) })
+			continue
+		case err == nil:
+			pause = firstPause
+			if time.Since(began) < pollWait/2 { // the engine stops, or somebody else polls as this panel
+				wait(ctx, time.Second)
 			}
 			continue
 		}

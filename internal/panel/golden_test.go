@@ -85,6 +85,13 @@ func goldenMessagesOfTrust() []message {
 			{Seq: 2, At: noon, Type: "denied", EntranceID: "ent_1", GrantID: "inv_1", Via: "pass", PassID: "pass_1", Code: string(PassVoid)},
 			{Seq: 3, At: noon, Type: "denied", EntranceID: "ent_1", Via: "pass", Code: string(PassInvalid)},
 		}}, new(EventBatch)},
+		{"", door, EngineName, TypePoll, "", Poll{BootID: "boot"}, new(Poll)},
+		{"", engine.Signer(), "pan_1", TypeDeliveries, "poll", Deliveries{Messages: []string{"eyJhbGciOiJFZERTQSJ9.e30.AAAA"}}, new(Deliveries)},
+		{"", door, EngineName, TypeAnswers, "", Answers{Answers: []string{"eyJhbGciOiJFZERTQSJ9.e30.BBBB"}, Refused: []Refused{
+			{Re: "command", Code: CodeExpiredMessage, Detail: "The message is too old, or from the future. Check the clock."},
+		}}, new(Answers)},
+		{"", engine.Signer(), "pan_1", TypeAnswersAck, "answers", AnswersAck{}, new(AnswersAck)},
+		{"sync_keys", door, EngineName, TypeSync, "", SyncRequest{BootID: "boot", EngineKeyIDs: []string{"eng_1", "eng_2"}}, new(SyncRequest)},
 		{"events_ack_keys", engine.Signer(), "pan_1", TypeEventsAck, "events", EventsAck{BootID: "boot", Seq: 3, EngineKeys: ring.Public()}, new(EventsAck)},
 	}
 }
