@@ -82,7 +82,7 @@ func (s *service) getGuestPass(ctx context.Context, in *ByID) (*output[OfflinePa
 	if err != nil {
 		return nil, err
 	}
-	given, err := s.Store.IssuePass(ctx, activities.UnlockRequest{GuestIndex: index, InvitationID: in.ID}, callerOf(ctx).sessionID, time.Now())
+	given, err := s.Store.IssuePass(ctx, activities.UnlockRequest{GuestIndex: index, InvitationID: in.ID}, callerOf(ctx).sessionID, s.Clock())
 	var denied *store.DecisionError
 	if errors.As(err, &denied) {
 		return nil, deniedBy(denied.Decision)

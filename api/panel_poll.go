@@ -40,7 +40,7 @@ func (s *service) panelPoll(ctx context.Context, in *pollInput) (*signedOutput, 
 		return nil, newProblem(http.StatusBadRequest, string(panel.CodeMalformed), "wait must be a duration of at most 25s, such as 25s.")
 	}
 	var poll panel.Poll
-	from, pollID, err := s.fromPanel(ctx, in.message, panel.TypePoll, &poll, time.Now())
+	from, pollID, err := s.fromPanel(ctx, in.message, panel.TypePoll, &poll, s.Clock())
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (s *service) panelPoll(ctx context.Context, in *pollInput) (*signedOutput, 
 	}
 	waiting, cancel := s.untilStopping(ctx)
 	defer cancel()
-	messages, err := s.Store.Poll(waiting, from.ID, pollID, poll.BootID, min(wait, longestPoll))
+	messages, err := s.Store.Poll(waiting, from.ID, pollID, poll.BootID, min(wait, longestPoll), s.Clock)
 	if err != nil && waiting.Err() != nil && ctx.Err() == nil { // this process stops: the panel asks the next one
 		err = nil
 	}
@@ -59,7 +59,7 @@ func (s *service) panelPoll(ctx context.Context, in *pollInput) (*signedOutput, 
 	if messages == nil {
 		messages = []string{}
 	}
-	return s.toPanel(ctx, from, panel.TypeDeliveries, pollID, panel.Deliveries{Messages: messages}, time.Now())
+	return s.toPanel(ctx, from, panel.TypeDeliveries, pollID, panel.Deliveries{Messages: messages}, s.Clock())
 }
 
 // untilStopping is ctx that also ends when the process begins to stop, so that
@@ -76,7 +76,7 @@ func (s *service) untilStopping(ctx context.Context) (context.Context, context.C
 // panelAnswers takes what a panel says to the messages that it has fetched. Each
 // answer is checked by who waits for it, as one over HTTP is.
 func (s *service) panelAnswers(ctx context.Context, in *signedInput) (*signedOutput, error) {
-	now := time.Now()
+	now := s.Clock()
 	var said panel.Answers
 	from, re, err := s.fromPanel(ctx, string(in.RawBody), panel.TypeAnswers, &said, now)
 	if err != nil {

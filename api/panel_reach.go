@@ -16,6 +16,14 @@ import (
 type Reach struct {
 	Store *store.Store
 	Keys  panel.EngineKeys
+	Clock func() time.Time // time.Now if nil
+}
+
+func (r Reach) now() time.Time {
+	if r.Clock != nil {
+		return r.Clock()
+	}
+	return time.Now()
 }
 
 // Panel is the way to a panel. [panel.ErrUnreachable]: there is none.
@@ -35,7 +43,7 @@ func (r Reach) target(ctx context.Context, t panel.Target, polledAt time.Time, t
 	}
 	t.Signer = ring.For(trusted...).Signer()
 	switch {
-	case store.Polls(polledAt, time.Now()):
+	case store.Polls(polledAt, r.now()):
 		t.Carrier = carrier{r.Store}
 	case t.Address == "":
 		return t, fmt.Errorf("%w: it has announced no address and does not poll", panel.ErrUnreachable)

@@ -109,7 +109,7 @@ func (p *Panel) keepPass(pass panel.Pass, entranceID string, reason panel.PassRe
 	}
 	p.seq++
 	if reason == "" {
-		p.openTil[entranceID] = time.Now().Add(doorOpens)
+		p.openTil[entranceID] = p.world().Add(doorOpens)
 	}
 	p.reportSoon()
 	return nil

@@ -84,11 +84,12 @@ func (s *Store) takeBack(ctx context.Context, messageID string) (string, error) 
 
 // Poll waits until messages for a panel are there, at most as long as wait says,
 // and fetches them. A newer poll of the panel ends it. When ctx ends, the panel has
-// gone: what was fetched for it is put back, because it was surely not sent.
-func (s *Store) Poll(ctx context.Context, panelID, pollID, bootID string, wait time.Duration) (messages []string, err error) {
+// gone: what was fetched for it is put back, because it was surely not sent. clock
+// says when the panel polled; how long messages wait is real time.
+func (s *Store) Poll(ctx context.Context, panelID, pollID, bootID string, wait time.Duration, clock func() time.Time) (messages []string, err error) {
 	arrived, forget := s.exchange.wait(s.dsn, messageFor+panelID)
 	defer forget()
-	if err := s.beginPoll(ctx, panelID, pollID, bootID); err != nil {
+	if err := s.beginPoll(ctx, panelID, pollID, bootID, clock()); err != nil {
 		return nil, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
@@ -104,15 +105,14 @@ func (s *Store) Poll(ctx context.Context, panelID, pollID, bootID string, wait t
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		_, err = s.pool.Exec(ctx, `UPDATE panels SET polled_at = $3 WHERE id = $1 AND poll_id = $2`, panelID, pollID, instant(time.Now()))
+		_, err = s.pool.Exec(ctx, `UPDATE panels SET polled_at = $3 WHERE id = $1 AND poll_id = $2`, panelID, pollID, instant(clock()))
 		return nil, err
 	}
 }
 
 // beginPoll notes that a panel polls, ends its older polls, and wakes what waited
 // for it if it was away.
-func (s *Store) beginPoll(ctx context.Context, panelID, pollID, bootID string) error {
-	now := time.Now()
+func (s *Store) beginPoll(ctx context.Context, panelID, pollID, bootID string, now time.Time) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
 		var before *time.Time
 		err := tx.QueryRow(ctx, `SELECT polled_at FROM panels WHERE id = $1 FOR UPDATE`, panelID).Scan(&before)

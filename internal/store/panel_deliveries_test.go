@@ -34,14 +34,14 @@ func TestDeliveriesThatFail(t *testing.T) {
 	if _, err := w.Deliver(short, s.panel.ID, "msg_1", "unlock"); !errors.Is(err, store.ErrWithdrawn) {
 		t.Errorf("nobody polls: %v", err)
 	}
-	if got, err := w.Poll(t.Context(), s.panel.ID, "poll_1", "boot", 0); err != nil || len(got) != 0 {
+	if got, err := w.Poll(t.Context(), s.panel.ID, "poll_1", "boot", 0, time.Now); err != nil || len(got) != 0 {
 		t.Errorf("a late poll gets %q (%v)", got, err)
 	}
 
 	other := w.other()
 	fetched := make(chan []string)
 	go func() {
-		got, err := other.Poll(t.Context(), s.panel.ID, "poll_2", "boot", time.Minute)
+		got, err := other.Poll(t.Context(), s.panel.ID, "poll_2", "boot", time.Minute, time.Now)
 		if err != nil {
 			t.Error(err)
 		}
@@ -79,7 +79,7 @@ func TestAnswersOfAnotherPanelAreDropped(t *testing.T) {
 		}
 		answer <- said
 	}()
-	got, err := w.Poll(t.Context(), s.panel.ID, "poll_1", "boot", time.Minute)
+	got, err := w.Poll(t.Context(), s.panel.ID, "poll_1", "boot", time.Minute, time.Now)
 	if err != nil || len(got) != 1 {
 		t.Fatalf("the poll gets %q (%v)", got, err)
 	}
@@ -99,7 +99,7 @@ func TestPollsThatEnd(t *testing.T) {
 	gone, hangUp := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := w.Poll(gone, s.panel.ID, "poll_1", "boot", time.Minute)
+		_, err := w.Poll(gone, s.panel.ID, "poll_1", "boot", time.Minute, time.Now)
 		ended <- err
 	}()
 	hangUp()
@@ -109,7 +109,7 @@ func TestPollsThatEnd(t *testing.T) {
 
 	older := make(chan []string, 1)
 	go func() {
-		got, err := w.Poll(t.Context(), s.panel.ID, "poll_2", "boot", time.Minute)
+		got, err := w.Poll(t.Context(), s.panel.ID, "poll_2", "boot", time.Minute, time.Now)
 		if err != nil {
 			t.Error(err)
 		}
@@ -120,7 +120,7 @@ func TestPollsThatEnd(t *testing.T) {
 	}
 	newer := make(chan []string, 1)
 	go func() {
-		got, err := w.other().Poll(t.Context(), s.panel.ID, "poll_3", "boot", time.Minute)
+		got, err := w.other().Poll(t.Context(), s.panel.ID, "poll_3", "boot", time.Minute, time.Now)
 		if err != nil {
 			t.Error(err)
 		}
@@ -148,7 +148,7 @@ func TestNothingWithdrawnIsFetched(t *testing.T) {
 	var panels sync.WaitGroup
 	panels.Go(func() {
 		for n := 0; polling.Err() == nil; n++ {
-			got, err := other.Poll(polling, s.panel.ID, fmt.Sprintf("poll_%d", n), "boot", time.Second)
+			got, err := other.Poll(polling, s.panel.ID, fmt.Sprintf("poll_%d", n), "boot", time.Second, time.Now)
 			if err != nil && polling.Err() == nil {
 				t.Error(err)
 			}
