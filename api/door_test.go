@@ -29,6 +29,7 @@ type door struct {
 	inviter                   directory.Member
 	invitation                access.Invitation
 	sim                       *panelsim.Panel
+	started                   time.Time // not before the panel
 }
 
 const guestAddress = "ana@example.com"
@@ -60,6 +61,7 @@ func (e *engine) door(change func(*panelsim.Config)) *door {
 	d.inviter = member
 	d.invite()
 	d.sim = e.simulate(made.text("enrolment_code"), change)
+	d.started = time.Now()
 	await(e.t, "the panel holds the grant", func() bool { return len(d.state().Grants) == 1 })
 	return d
 }

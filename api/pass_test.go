@@ -47,6 +47,8 @@ func (d *door) signedIn(curve string) phone {
 	d.e.t.Helper()
 	p := phone{key: newPhone(d.e.t, curve), token: d.e.signIn(guestAddress)}
 	d.e.call(http.MethodPut, "/v1/me/device", p.token, object{"public_key": jwkOf(p.key)}).want(http.StatusOK)
+	// Proofs from the second in which the panel started are refused.
+	await(d.e.t, "the panel takes proofs", func() bool { return time.Since(d.started) > time.Second })
 	return p
 }
 

@@ -133,8 +133,8 @@
 //	pass_unproven    the proof is signed by cnf.jwk; typ is "proof", aud this panel's id,
 //	                 entrance_id the entrance it is held to, pass_id the pass's jti; its
 //	                 own jti has 1 to 64 bytes
-//	proof_expired    iat of the proof is at most 30 seconds from now, and in no second
-//	                 before the one in which the panel started: it has forgotten jtis
+//	proof_expired    iat of the proof is at most 30 seconds from now, and not before the
+//	                 panel started: a panel forgets jtis when it does
 //	proof_replayed   this jti was not shown with this pass before
 //	not_shared       the entrance is one of this panel's
 //	not_active       the panel holds the grant, and not its tombstone

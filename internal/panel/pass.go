@@ -162,7 +162,7 @@ func CheckProof(ctx context.Context, token string, p Pass, panelID, entranceID s
 		return PassUnproven, nil
 	}
 	issued := time.Unix(proof.IssuedAt, 0)
-	if issued.After(now.Add(clockTolerance)) || issued.Before(now.Add(-clockTolerance)) || issued.Before(started.Truncate(time.Second)) {
+	if issued.After(now.Add(clockTolerance)) || issued.Before(now.Add(-clockTolerance)) || issued.Before(started) {
 		return PassStaleProof, nil
 	}
 	seen, err := guard.SeenBefore(ctx, "proof/"+p.ID, proof.ID, issued.Add(2*clockTolerance))

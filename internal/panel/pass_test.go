@@ -149,18 +149,19 @@ func TestCheckProof(t *testing.T) {
 				started time.Time
 				want    PassRefusal
 			}{
-				"good":               {nil, key, noon.Add(-time.Hour), ""},
-				"30 seconds old":     {func(p *Proof) { p.IssuedAt -= 30 }, key, noon.Add(-time.Hour), ""},
-				"31 seconds old":     {func(p *Proof) { p.IssuedAt -= 31 }, key, noon.Add(-time.Hour), PassStaleProof},
-				"31 seconds early":   {func(p *Proof) { p.IssuedAt += 31 }, key, noon.Add(-time.Hour), PassStaleProof},
-				"before the start":   {func(p *Proof) { p.IssuedAt -= 2 }, key, noon.Add(-time.Second), PassStaleProof},
-				"another panel":      {func(p *Proof) { p.Audience = "pan_2" }, key, noon, PassUnproven},
-				"another entrance":   {func(p *Proof) { p.EntranceID = "ent_2" }, key, noon, PassUnproven},
-				"another pass":       {func(p *Proof) { p.PassID = "pass_2" }, key, noon, PassUnproven},
-				"another type":       {func(p *Proof) { p.Type = TypePass }, key, noon, PassUnproven},
-				"an id that is long": {func(p *Proof) { p.ID = strings.Repeat("x", maxID+1) }, key, noon, PassUnproven},
-				"no id":              {func(p *Proof) { p.ID = "" }, key, noon, PassUnproven},
-				"the engine's key":   {nil, engineKey, noon, PassUnproven},
+				"good":                    {nil, key, noon.Add(-time.Hour), ""},
+				"30 seconds old":          {func(p *Proof) { p.IssuedAt -= 30 }, key, noon.Add(-time.Hour), ""},
+				"31 seconds old":          {func(p *Proof) { p.IssuedAt -= 31 }, key, noon.Add(-time.Hour), PassStaleProof},
+				"31 seconds early":        {func(p *Proof) { p.IssuedAt += 31 }, key, noon.Add(-time.Hour), PassStaleProof},
+				"the second of the start": {nil, key, noon.Add(time.Millisecond), PassStaleProof},
+				"before the start":        {func(p *Proof) { p.IssuedAt -= 2 }, key, noon.Add(-time.Second), PassStaleProof},
+				"another panel":           {func(p *Proof) { p.Audience = "pan_2" }, key, noon, PassUnproven},
+				"another entrance":        {func(p *Proof) { p.EntranceID = "ent_2" }, key, noon, PassUnproven},
+				"another pass":            {func(p *Proof) { p.PassID = "pass_2" }, key, noon, PassUnproven},
+				"another type":            {func(p *Proof) { p.Type = TypePass }, key, noon, PassUnproven},
+				"an id that is long":      {func(p *Proof) { p.ID = strings.Repeat("x", maxID+1) }, key, noon, PassUnproven},
+				"no id":                   {func(p *Proof) { p.ID = "" }, key, noon, PassUnproven},
+				"the engine's key":        {nil, engineKey, noon, PassUnproven},
 			} {
 				token := sealProof(t, c.key, func(p *Proof) {
 					p.ID = name
