@@ -17,9 +17,11 @@ const (
 )
 
 const (
-	// exchangeLook is how often who waits looks for themselves: a lost connection to
-	// the database makes them slow, not deaf.
+	// exchangeLook is how often who waits for an answer looks for themselves, pollLook
+	// how often a poll does, of which there can be thousands: a lost connection to the
+	// database makes them slow, not deaf.
 	exchangeLook = 2 * time.Second
+	pollLook     = 10 * time.Second
 	// exchangeRetry is the pause before the connection is tried again.
 	exchangeRetry = 200 * time.Millisecond
 )

@@ -99,7 +99,7 @@ func (s *Store) Poll(ctx context.Context, panelID, pollID, bootID string, wait t
 		if err != nil || len(messages) > 0 || !newest {
 			return messages, err
 		}
-		if waitFor(waiting, arrived, exchangeLook) == nil {
+		if waitFor(waiting, arrived, pollLook) == nil {
 			continue
 		}
 		if ctx.Err() != nil {
