@@ -42,13 +42,12 @@ func (s *Store) Deliver(ctx context.Context, panelID, messageID, message string)
 	defer cancel()
 	answered, forget := s.exchange.wait(s.dsn, answerOf+messageID)
 	defer forget()
-	now, deadline := time.Now(), time.Now().Add(deliveryWait)
-	if own, ok := ctx.Deadline(); ok {
-		deadline = own
+	if ctx.Err() != nil {
+		return "", ErrWithdrawn // it is not even left there
 	}
-	_, err = s.pool.Exec(ctx, `WITH left_there AS (
-			INSERT INTO panel_deliveries (id, panel_id, message, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) RETURNING panel_id)
-		SELECT pg_notify($6, $7 || panel_id) FROM left_there`, messageID, panelID, message, instant(now), instant(deadline), deliveryChannel, messageFor)
+	if err := s.leave(ctx, panelID, messageID, message); err != nil {
+		return "", errors.Join(ErrNoAnswer, err) // nobody knows; it expires by itself
+	}
 	for err == nil {
 		err = s.pool.QueryRow(ctx, `DELETE FROM panel_deliveries WHERE id = $1 AND answer IS NOT NULL RETURNING answer`, messageID).Scan(&answer)
 		if err == nil {
@@ -61,6 +60,18 @@ func (s *Store) Deliver(ctx context.Context, panelID, messageID, message string)
 	return s.takeBack(ctx, messageID)
 }
 
+// leave leaves a message there. The commit must be known: one that was cut off could
+// still come about after the message was taken back.
+func (s *Store) leave(ctx context.Context, panelID, messageID, message string) error {
+	deadline, _ := ctx.Deadline() // Deliver sets one
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, err := s.pool.Exec(ctx, `WITH left_there AS (
+			INSERT INTO panel_deliveries (id, panel_id, message, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) RETURNING panel_id)
+		SELECT pg_notify($6, $7 || panel_id) FROM left_there`, messageID, panelID, message, instant(time.Now()), instant(deadline), deliveryChannel, messageFor)
+	return err
+}
+
 // takeBack ends a delivery: what was not fetched is withdrawn.
 func (s *Store) takeBack(ctx context.Context, messageID string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -69,8 +80,6 @@ func (s *Store) takeBack(ctx context.Context, messageID string) (string, error) 
 	var answer *string
 	err := s.pool.QueryRow(ctx, `DELETE FROM panel_deliveries WHERE id = $1 RETURNING picked_at IS NOT NULL, answer`, messageID).Scan(&fetched, &answer)
 	switch {
-	case isNoRows(err): // it was never left there
-		return "", ErrWithdrawn
 	case err != nil: // nobody knows; it expires by itself
 		return "", errors.Join(ErrNoAnswer, err)
 	case answer != nil:
