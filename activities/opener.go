@@ -56,13 +56,16 @@ const (
 )
 
 // Command is a momentary command: open this entrance, or this slot, now or never
-// (P4). Address and PublicKey are where and who its panel is. It has either an
-// EntranceID or a Purpose.
+// (P4). Address and PublicKey are where and who its panel is, PolledAt when it last
+// asked for messages by itself, EngineKeyIDs which of the engine's keys it trusts.
+// It has either an EntranceID or a Purpose.
 type Command struct {
 	ID            string
 	PanelID       string
 	Address       string
 	PublicKey     []byte
+	PolledAt      time.Time
+	EngineKeyIDs  []string
 	EntranceID    string
 	GrantID       string
 	GrantRevision int64

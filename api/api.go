@@ -27,11 +27,15 @@ type Config struct {
 	Reservations Reservations
 	// Doors opens entrances and slots.
 	Doors Doors
-	// Engine is who the engine is to panels; enrolment codes are bound to its key (P1).
-	Engine panel.Engine
+	// Engine is who the engine is to panels; enrolment codes are bound to its newest key (P1).
+	Engine panel.EngineKeys
 
 	// Clock is what messages of panels are judged and answered by; time.Now if nil.
 	Clock func() time.Time
+
+	// Stopping ends when the process begins to stop: panels that wait for messages are
+	// answered then. None: they wait on.
+	Stopping context.Context
 
 	// Outbox shows /dev/outbox, with everything that was sent in it. Set it only
 	// while the outbox is the configured sender.
@@ -62,7 +66,7 @@ type service struct {
 // New builds the handler of the whole API. The error says which part of the
 // configuration is missing or wrong.
 func New(config Config) (http.Handler, error) {
-	if config.Store == nil || config.Logger == nil || config.Items == nil || config.Reservations == nil || config.Doors == nil || config.Engine.Key == nil {
+	if config.Store == nil || config.Logger == nil || config.Items == nil || config.Reservations == nil || config.Doors == nil || config.Engine == nil {
 		return nil, errors.New("api: Store, Logger, Items, Reservations, Doors and Engine are needed")
 	}
 	if config.Clock == nil {

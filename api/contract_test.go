@@ -22,7 +22,6 @@ import (
 	"latchkey/activities"
 	"latchkey/api"
 	"latchkey/internal/keyset"
-	"latchkey/internal/panel"
 	"latchkey/internal/pgtest"
 	"latchkey/internal/store"
 	"latchkey/workflows"
@@ -34,6 +33,8 @@ type engine struct {
 	t        *testing.T
 	url      string
 	store    *store.Store
+	dsn      string
+	keys     *keyset.Keyset
 	contract routers.Router
 	key      string // an admin key of the first account
 	logs     *journal
@@ -59,26 +60,32 @@ func (j *journal) String() string {
 
 func start(t *testing.T) *engine {
 	t.Helper()
-	ctx := t.Context()
 	keys, err := keyset.Create(filepath.Join(t.TempDir(), "keyset.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := store.Open(ctx, pgtest.New(t, store.Migrate), keys)
+	e := serve(t, pgtest.New(t, store.Migrate), keys)
+	e.contract = e.document()
+	e.key = e.account("First")
+	return e
+}
+
+// serve is one process of the API on a database.
+func serve(t *testing.T, dsn string, keys *keyset.Keyset) *engine {
+	t.Helper()
+	db, err := store.Open(t.Context(), dsn, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	identity, err := db.EngineKey(ctx, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
 	logs := &journal{}
+	opener := activities.NewOpener(db, driverOf(db), time.Now, slog.New(slog.DiscardHandler))
+	t.Cleanup(opener.Wait)
 	handler, err := api.New(api.Config{
 		Store: db, Logger: slog.New(slog.NewJSONHandler(logs, nil)), Outbox: true, Version: "test",
-		Engine: panel.Engine{KeyID: identity.ID, Key: identity.Private},
-		// No call of these tests reaches a workflow or a door.
-		Items: &workflows.Client{}, Reservations: &workflows.Client{}, Doors: activities.NewOpener(db, nil, time.Now, slog.New(slog.DiscardHandler)),
+		Engine: api.StoredKeys{Store: db},
+		// No call of these tests reaches a workflow.
+		Items: &workflows.Client{}, Reservations: &workflows.Client{}, Doors: opener,
 		Ready: []api.Check{{Name: "database", Ask: db.Ping}},
 	})
 	if err != nil {
@@ -86,10 +93,7 @@ func start(t *testing.T) *engine {
 	}
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	e := &engine{t: t, url: server.URL, store: db, logs: logs}
-	e.contract = e.document()
-	e.key = e.account("First")
-	return e
+	return &engine{t: t, url: server.URL, store: db, dsn: dsn, keys: keys, logs: logs}
 }
 
 // account makes a tenant and gives its admin key.

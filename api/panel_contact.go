@@ -15,7 +15,7 @@ import (
 func (s *service) panelEvents(ctx context.Context, in *signedInput) (*signedOutput, error) {
 	now := s.Clock()
 	var batch panel.EventBatch
-	panelID, re, err := s.fromPanel(ctx, in, panel.TypeEvents, &batch, now)
+	from, re, err := s.fromPanel(ctx, string(in.RawBody), panel.TypeEvents, &batch, now)
 	if err != nil {
 		return nil, err
 	}
@@ -29,12 +29,16 @@ func (s *service) panelEvents(ctx context.Context, in *signedInput) (*signedOutp
 	for _, e := range batch.Events {
 		report.Events = append(report.Events, reported(e))
 	}
-	taken, err := s.Store.IntakeEvents(ctx, panelID, report, now)
+	taken, err := s.Store.IntakeEvents(ctx, from.ID, report, now)
 	if err != nil {
 		return nil, err
 	}
-	return s.toPanel(panelID, panel.TypeEventsAck, re, panel.EventsAck{
-		BootID: batch.BootID, Seq: taken.Seq, ResendFrom: taken.ResendFrom, LeaseUntil: instant(taken.LeaseUntil),
+	news, err := s.keysFor(ctx, &from, batch.EngineKeyIDs)
+	if err != nil {
+		return nil, err
+	}
+	return s.toPanel(ctx, from, panel.TypeEventsAck, re, panel.EventsAck{
+		BootID: batch.BootID, Seq: taken.Seq, ResendFrom: taken.ResendFrom, LeaseUntil: instant(taken.LeaseUntil), EngineKeys: news,
 	}, now)
 }
 
@@ -42,7 +46,7 @@ func (s *service) panelEvents(ctx context.Context, in *signedInput) (*signedOutp
 func reported(e panel.Event) store.PanelEvent {
 	event := store.PanelEvent{
 		Seq: e.Seq, At: e.At, Type: e.Type, EntranceID: e.EntranceID, CommandID: e.CommandID, GrantID: e.GrantID, Code: e.Code,
-		Slot: e.Slot, KeyID: e.KeyID, Op: string(e.Op), Via: e.Via,
+		Slot: e.Slot, KeyID: e.KeyID, Op: string(e.Op), Via: e.Via, PassID: e.PassID,
 	}
 	if e.Until != nil {
 		event.Until = *e.Until

@@ -54,6 +54,13 @@ func (s *service) enrolPanel(ctx context.Context, in *signedInput) (*signedOutpu
 	if err != nil {
 		return nil, err
 	}
+	ring, err := s.Engine.Keyring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ring.OfCode(request.EnrolmentCode); err != nil { // no key of the code's fingerprint is in use: the answer could not be signed
+		return nil, store.ErrEnrolmentRefused
+	}
 	panelID, err := s.Store.EnrolPanel(ctx, panel.HashEnrolmentCode(request.EnrolmentCode), key, encryption, request.Address, now)
 	if err != nil {
 		return nil, err
@@ -62,9 +69,10 @@ func (s *service) enrolPanel(ctx context.Context, in *signedInput) (*signedOutpu
 	if err != nil {
 		return nil, err
 	}
-	return signedAnswer(s.Engine.SignEnrolled(panel.EnrolAnswer{
-		PanelID: panelID, Grants: all.Grants, Entrances: all.Entrances, Policies: all.Policies, LeaseUntil: all.LeaseUntil, TimeZone: all.TimeZone, Kind: all.Kind, Slots: all.Slots, Keys: all.Keys,
-	}, envelope.ID, now))
+	return signedAnswer(ring.SignEnrolled(panel.EnrolAnswer{
+		PanelID: panelID, Grants: all.Grants, Entrances: all.Entrances, Policies: all.Policies, LeaseUntil: all.LeaseUntil,
+		TimeZone: all.TimeZone, Kind: all.Kind, Slots: all.Slots, Keys: all.Keys,
+	}, request.EnrolmentCode, envelope.ID, now))
 }
 
 // encryptionKey is the key that a panel wants booking codes encrypted to, as it is
@@ -170,7 +178,7 @@ func WireGrants(ctx context.Context, codes BookingCodes, to store.PanelIdentity,
 func wireGrant(g access.Grant) panel.Grant {
 	wire := panel.Grant{
 		GrantID: g.ID, Kind: "invitation", Revision: g.Revision, Tombstone: g.Tombstone,
-		StartsAt: instant(g.Start), EndsAt: instant(g.End), EntranceIDs: g.Entrances,
+		StartsAt: instant(g.Start), EndsAt: instant(g.End), EntranceIDs: g.Entrances, PassesSince: instant(g.PassesSince),
 	}
 	if g.Kind == access.GrantReservation {
 		wire.Kind, wire.KeyID, wire.NoPickup = string(g.Kind), g.KeyID, string(g.NoPickup)
@@ -194,29 +202,33 @@ func WireCommand(c activities.Command) panel.Command {
 }
 
 // fromPanel opens a message of an enrolled panel.
-func (s *service) fromPanel(ctx context.Context, in *signedInput, typ panel.Type, body any, now time.Time) (panelID, messageID string, err error) {
-	token := string(in.RawBody)
-	panelID, err = panel.Sender(token)
+func (s *service) fromPanel(ctx context.Context, token string, typ panel.Type, body any, now time.Time) (from store.PanelIdentity, messageID string, err error) {
+	panelID, err := panel.Sender(token)
 	if err != nil {
-		return "", "", protocolError(err)
+		return from, "", protocolError(err)
 	}
-	identity, err := s.Store.PanelIdentity(ctx, panelID)
+	from, err = s.Store.PanelIdentity(ctx, panelID)
 	if missing(err) { // unknown, not enrolled or disowned: no key to verify with
-		return "", "", newProblem(http.StatusForbidden, string(panel.CodeBadSignature), "No enrolled panel has this id and key. Enrol with a new code.")
+		return from, "", newProblem(http.StatusForbidden, string(panel.CodeBadSignature), "No enrolled panel has this id and key. Enrol with a new code.")
 	}
 	if err != nil {
-		return "", "", err
+		return from, "", err
 	}
 	want := panel.Expect{Issuer: panelID, Audience: panel.EngineName, Type: typ}
-	envelope, err := panel.Open(ctx, token, ed25519.PublicKey(identity.PublicKey), want, now, s.Store, body)
+	envelope, err := panel.Open(ctx, token, ed25519.PublicKey(from.PublicKey), want, now, s.Store, body)
 	if refusal, ok := panel.AsError(err); ok && refusal.Code == panel.CodeExpiredMessage {
 		s.measureRefused(ctx, panelID, envelope, now)
 	}
-	return panelID, envelope.ID, protocolError(err)
+	return from, envelope.ID, protocolError(err)
 }
 
-func (s *service) toPanel(panelID string, typ panel.Type, re string, body any, now time.Time) (*signedOutput, error) {
-	token, _, err := s.Engine.Signer().Sign(panelID, typ, re, body, now)
+// toPanel answers with a key that the panel trusts.
+func (s *service) toPanel(ctx context.Context, to store.PanelIdentity, typ panel.Type, re string, body any, now time.Time) (*signedOutput, error) {
+	ring, err := s.Engine.Keyring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	token, _, err := ring.For(to.EngineKeyIDs...).Signer().Sign(to.ID, typ, re, body, now)
 	return signedAnswer(token, err)
 }
 
@@ -224,14 +236,14 @@ func (s *service) toPanel(panelID string, typ panel.Type, re string, body any, n
 func (s *service) panelTap(ctx context.Context, in *signedInput) (*signedOutput, error) {
 	now := s.Clock()
 	var tap panel.Tap
-	panelID, re, err := s.fromPanel(ctx, in, panel.TypeTap, &tap, now)
+	from, re, err := s.fromPanel(ctx, string(in.RawBody), panel.TypeTap, &tap, now)
 	if err != nil {
 		return nil, err
 	}
 	if tap.TapID == "" || tap.BootID == "" {
 		return nil, newProblem(http.StatusBadRequest, string(panel.CodeMalformed), "tap_id or boot_id is missing.")
 	}
-	decision, err := s.Store.DecideTap(ctx, store.Tap{PanelID: panelID, TapID: tap.TapID, Token: tap.TapToken, EntranceID: tap.EntranceID, BootID: tap.BootID}, now)
+	decision, err := s.Store.DecideTap(ctx, store.Tap{PanelID: from.ID, TapID: tap.TapID, Token: tap.TapToken, EntranceID: tap.EntranceID, BootID: tap.BootID}, now)
 	if err != nil {
 		return nil, err
 	}
@@ -240,25 +252,28 @@ func (s *service) panelTap(ctx context.Context, in *signedInput) (*signedOutput,
 		command := WireCommand(*decision.Command)
 		answer.Command = &command
 	}
-	return s.toPanel(panelID, panel.TypeTapAnswer, re, answer, now)
+	return s.toPanel(ctx, from, panel.TypeTapAnswer, re, answer, now)
 }
 
 // panelSync gives a panel everything that it should hold (P1).
 func (s *service) panelSync(ctx context.Context, in *signedInput) (*signedOutput, error) {
 	now := s.Clock()
 	var request panel.SyncRequest
-	panelID, re, err := s.fromPanel(ctx, in, panel.TypeSync, &request, now)
+	from, re, err := s.fromPanel(ctx, string(in.RawBody), panel.TypeSync, &request, now)
 	if err != nil {
 		return nil, err
 	}
 	if request.Lost {
-		if err := s.Store.PanelLostGrants(ctx, panelID, now); err != nil {
+		if err := s.Store.PanelLostGrants(ctx, from.ID, now); err != nil {
 			return nil, err
 		}
 	}
-	all, err := s.everythingFor(ctx, panelID, request.After)
+	all, err := s.everythingFor(ctx, from.ID, request.After)
 	if err != nil {
 		return nil, err
 	}
-	return s.toPanel(panelID, panel.TypeSyncAnswer, re, all, now)
+	if all.EngineKeys, err = s.keysFor(ctx, &from, request.EngineKeyIDs); err != nil {
+		return nil, err
+	}
+	return s.toPanel(ctx, from, panel.TypeSyncAnswer, re, all, now)
 }

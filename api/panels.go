@@ -103,7 +103,7 @@ func (s *service) createPanel(ctx context.Context, in *createPanelInput) (*entit
 		return nil, err
 	}
 	now := time.Now()
-	code, err := s.newEnrolment(now)
+	code, err := s.newEnrolment(ctx, now)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func (s *service) deletePanel(ctx context.Context, in *ByID) (*struct{}, error) 
 // renewEnrolmentCode gives a panel a new code; the old one is void (P1).
 func (s *service) renewEnrolmentCode(ctx context.Context, in *ByID) (*output[EnrolmentCode], error) {
 	now := time.Now()
-	code, err := s.newEnrolment(now)
+	code, err := s.newEnrolment(ctx, now)
 	if err != nil {
 		return nil, err
 	}
@@ -181,8 +181,12 @@ type enrolment struct {
 	hash []byte
 }
 
-func (s *service) newEnrolment(now time.Time) (enrolment, error) {
-	code, hash, err := panel.NewEnrolmentCode(s.Engine.Key.Public().(ed25519.PublicKey))
+func (s *service) newEnrolment(ctx context.Context, now time.Time) (enrolment, error) {
+	ring, err := s.Engine.Keyring(ctx)
+	if err != nil {
+		return enrolment{}, err
+	}
+	code, hash, err := panel.NewEnrolmentCode(ring.Newest().Key.Public().(ed25519.PublicKey))
 	if err != nil {
 		return enrolment{}, err
 	}

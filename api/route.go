@@ -41,6 +41,9 @@ func claimsItself(r *route) { r.ownClaim = true }
 // unkeyed takes no Idempotency-Key: the messages of panels have ids of their own (P1).
 func unkeyed(r *route) { r.unkeyed = true }
 
+// longPoll may take as long as a panel waits for messages.
+func longPoll(r *route) { r.within = longestPoll + handlerTimeout }
+
 // photograph takes a body as large as a photo of a phone is.
 func photograph(r *route) { r.body, r.within = photo.MaxBytes+1<<20, photoReadTimeout+handlerTimeout }
 

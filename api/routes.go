@@ -93,6 +93,8 @@ func (s *service) routes() []route {
 		handle(http.MethodGet, "/v1/me/guest-keys", session, "List locations with their shared entrances", (*service).listGuestKeys),
 		handle(http.MethodPost, "/v1/me/guest-keys/{id}/unlock", session, "Unlock an entrance", (*service).unlockGuestKey, claimsItself),
 		handle(http.MethodPost, "/v1/me/guest-keys/{id}/verification", session, "Get a tap token for on-site verification", (*service).startGuestVerification, created),
+		handle(http.MethodPut, "/v1/me/device", session, "Set the key of this session's phone", (*service).putDevice),
+		handle(http.MethodGet, "/v1/me/guest-keys/{id}/pass", session, "Get an offline pass for this session's phone", (*service).getGuestPass),
 		handle(http.MethodGet, "/v1/me/guest-keys/{id}/verification", session, "Get the latest verification attempt", (*service).getGuestVerification),
 
 		// Events
@@ -102,6 +104,8 @@ func (s *service) routes() []route {
 		handle(http.MethodPost, "/panel/v1/enrol", public, "A panel enrols", (*service).enrolPanel, unkeyed),
 		handle(http.MethodPost, "/panel/v1/events", public, "A panel reports events", (*service).panelEvents, unkeyed),
 		handle(http.MethodPost, "/panel/v1/taps", public, "A phone was held to a panel", (*service).panelTap, unkeyed),
+		handle(http.MethodGet, "/panel/v1/commands", public, "A panel that cannot be reached fetches its messages", (*service).panelPoll, longPoll),
+		handle(http.MethodPost, "/panel/v1/answers", public, "A panel answers messages that it has fetched", (*service).panelAnswers, unkeyed),
 		handle(http.MethodPost, "/panel/v1/sync", public, "A panel asks for everything it should hold", (*service).panelSync, unkeyed),
 	}
 }

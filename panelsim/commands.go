@@ -45,7 +45,7 @@ func fromEngine[Q any](p *Panel, typ, answerType panel.Type, handle func(ctx con
 		p.mu.Unlock()
 		var q Q
 		want := panel.Expect{Issuer: panel.EngineName, Audience: id.PanelID, Type: typ}
-		e, err := panel.Open(r.Context(), string(document), id.EngineKey, want, p.now(), &p.guard, &q)
+		e, err := id.EngineKeys.Open(r.Context(), string(document), want, p.now(), &p.guard, &q)
 		if err == nil && f.mode == faultSlow {
 			wait(context.WithoutCancel(r.Context()), f.value) // the engine may have given up; a slow panel does not know
 		}

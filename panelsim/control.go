@@ -63,6 +63,7 @@ func (p *Panel) routes() http.Handler {
 	mux.Handle("GET /status", fromEngine(p, panel.TypeStatusQuery, panel.TypeStatus, p.status))
 	mux.HandleFunc("GET /sim", p.getSim)
 	mux.HandleFunc("POST /sim/tap", p.postTap)
+	mux.HandleFunc("POST /sim/pass", p.postPass)
 	mux.HandleFunc("POST /sim/code", p.postCode)
 	mux.HandleFunc("POST /sim/keys", p.postKeys)
 	mux.HandleFunc("POST /sim/fault", p.postFault)
@@ -89,6 +90,8 @@ type simState struct {
 	Opened    []Opening     `json:"opened"`
 	Denied    []Denial      `json:"denied"`
 	Unsent    int           `json:"unsent_events"`
+	// EngineKeyIDs are the engine's keys that the panel trusts.
+	EngineKeyIDs []string `json:"engine_key_ids"`
 
 	Policies   []panel.Policy `json:"policies"`
 	LeaseUntil *time.Time     `json:"lease_until"`
@@ -133,7 +136,7 @@ func (p *Panel) state() simState {
 		s.Fault = faultNone
 	}
 	if id := p.memory.identity; id != nil {
-		s.PanelID = id.PanelID
+		s.PanelID, s.EngineKeyIDs = id.PanelID, id.EngineKeys.IDs()
 		for _, e := range id.Entrances {
 			s.Entrances = append(s.Entrances, simEntrance{EntranceID: e.EntranceID, Name: e.Name, Open: p.world().Before(p.openTil[e.EntranceID])})
 		}
@@ -237,6 +240,9 @@ func (p *Panel) postFault(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Lock()
 	p.fault = f
+	if f.mode == faultOffline && p.hangUpPoll != nil {
+		p.hangUpPoll()
+	}
 	p.mu.Unlock()
 	p.reportSoon()
 	p.getSim(w, r)

@@ -16,16 +16,27 @@ import (
 
 // identity is who the panel is; it survives everything.
 type identity struct {
-	PanelID   string            `json:"panel_id"`
-	Key       []byte            `json:"key"` // Ed25519 seed
-	EngineKey ed25519.PublicKey `json:"engine_key"`
-	CodeHash  []byte            `json:"code_hash,omitempty"` // of the code it enrolled with
-	Entrances []panel.Entrance  `json:"entrances"`
-	TimeZone  string            `json:"time_zone"`
-	Kind      string            `json:"kind,omitempty"` // none: a door
-	Slots     int               `json:"slots,omitempty"`
+	PanelID    string            `json:"panel_id"`
+	Key        []byte            `json:"key"`                  // Ed25519 seed
+	EngineKey  ed25519.PublicKey `json:"engine_key,omitempty"` // of journals from before there could be several
+	EngineKeys panel.TrustedKeys `json:"engine_keys,omitempty"`
+	CodeHash   []byte            `json:"code_hash,omitempty"` // of the code it enrolled with
+	Entrances  []panel.Entrance  `json:"entrances"`
+	TimeZone   string            `json:"time_zone"`
+	Kind       string            `json:"kind,omitempty"` // none: a door
+	Slots      int               `json:"slots,omitempty"`
 	// EncryptionKey is the box's P-256 key, to which booking codes are encrypted.
 	EncryptionKey []byte `json:"encryption_key,omitempty"`
+}
+
+// withKeySet reads the one key of an old journal as a set of one.
+func (i *identity) withKeySet() *identity {
+	if len(i.EngineKeys) > 0 || i.EngineKey == nil {
+		return i
+	}
+	renewed := *i
+	renewed.EngineKey, renewed.EngineKeys = nil, panel.TrustedKeys{{Key: i.EngineKey}}
+	return &renewed
 }
 
 // Opening is a door or a slot that opened.
@@ -35,6 +46,7 @@ type Opening struct {
 	Slot       int       `json:"slot,omitempty"`
 	GrantID    string    `json:"grant_id"`
 	CommandID  string    `json:"command_id"`
+	PassID     string    `json:"pass_id,omitempty"`
 	Via        string    `json:"via"`
 	Op         string    `json:"op,omitempty"`
 }
@@ -45,6 +57,7 @@ type Denial struct {
 	EntranceID string    `json:"entrance_id,omitempty"`
 	GrantID    string    `json:"grant_id"`
 	CommandID  string    `json:"command_id"`
+	PassID     string    `json:"pass_id,omitempty"`
 	Code       string    `json:"code"`
 	Op         string    `json:"op,omitempty"`
 }
@@ -117,7 +130,7 @@ func (m *memory) apply(e entry) {
 			m.forget()
 			m.events, m.acked = nil, nil
 		}
-		m.identity = e.Identity
+		m.identity = e.Identity.withKeySet()
 	}
 	if e.Grant != nil {
 		m.grants[e.Grant.GrantID] = *e.Grant

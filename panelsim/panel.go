@@ -27,6 +27,7 @@ type Config struct {
 	EnrolmentCode string // needed until it has enrolled
 	Listen        string // host:port; port 0 takes a free one
 	Address       string // what to announce to the engine; the listening address if empty
+	Poll          bool   // announce no address and fetch messages from the engine
 	StateFile     string // empty: remembers nothing after the process ends
 	Logger        *slog.Logger
 	Now           func() time.Time // the clock that its own goes by; time.Now if nil
@@ -37,20 +38,23 @@ type Panel struct {
 	config   Config
 	listener net.Listener
 	http     *http.Client
+	polling  *http.Client // without a time limit of its own
 	guard    panel.Memory
 	enrolled chan struct{}
 	wake     chan struct{} // there is something to report
 
-	mu      sync.Mutex
-	journal *journal
-	memory  *memory
-	bootID  string
-	seq     int64
-	fault   fault
-	online  bool
-	unknown bool                 // there may be grants or entrances that only the engine knows
-	lost    bool                 // the engine is to hear that the panel no longer holds what it confirmed
-	openTil map[string]time.Time // by entrance or slot: until when it stands open
+	mu         sync.Mutex
+	journal    *journal
+	memory     *memory
+	bootID     string
+	started    time.Time // by its own clock
+	seq        int64
+	fault      fault
+	online     bool
+	unknown    bool                 // there may be grants or entrances that only the engine knows
+	lost       bool                 // the engine is to hear that the panel no longer holds what it confirmed
+	hangUpPoll context.CancelFunc   // ends the poll under way; nil: there was none
+	openTil    map[string]time.Time // by entrance or slot: until when it stands open
 
 	// Of a SmartBox.
 	encryption *ecdsa.PrivateKey // booking codes are encrypted to it
@@ -79,10 +83,12 @@ func New(c Config) (*Panel, error) {
 	p := &Panel{
 		config: c, listener: listener, journal: j, memory: m, bootID: rand.Text(), unknown: true, lost: len(m.grants) == 0,
 		http:     &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		polling:  &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		enrolled: make(chan struct{}), wake: make(chan struct{}, 1), openTil: map[string]time.Time{},
 		codes: map[string]string{}, openedBy: map[int]string{},
 	}
 	p.guard.Now = p.now
+	p.started = p.now()
 	if m.identity != nil && len(m.identity.EncryptionKey) > 0 {
 		if p.encryption, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), m.identity.EncryptionKey); err != nil {
 			return nil, errors.Join(fmt.Errorf("the panel's state file is damaged: %w", err), j.close(), listener.Close())
@@ -120,6 +126,9 @@ func (p *Panel) Run(ctx context.Context) error {
 	p.config.Logger.LogAttrs(ctx, slog.LevelInfo, "panel serves", slog.String("panel_id", p.name()), slog.String("url", p.URL()))
 	var reporting sync.WaitGroup
 	reporting.Go(func() { p.report(ctx) })
+	if p.config.Poll {
+		reporting.Go(func() { p.poll(ctx, server.Handler) })
+	}
 	defer reporting.Wait()
 	select {
 	case <-ctx.Done():
@@ -171,11 +180,11 @@ func (p *Panel) enrol(ctx context.Context) error {
 		return err
 	}
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		answer, engine, err := p.askToEnrol(ctx, key)
+		answer, trusted, err := p.askToEnrol(ctx, key)
 		if err == nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			id := &identity{PanelID: answer.PanelID, Key: key.Seed(), EngineKey: engine, CodeHash: panel.HashEnrolmentCode(p.config.EnrolmentCode),
+			id := &identity{PanelID: answer.PanelID, Key: key.Seed(), EngineKeys: trusted, CodeHash: panel.HashEnrolmentCode(p.config.EnrolmentCode),
 				Entrances: answer.Entrances, TimeZone: answer.TimeZone, Kind: answer.Kind, Slots: answer.Slots, EncryptionKey: p.memory.identity.EncryptionKey}
 			if err := p.keep(entry{Identity: id}); err != nil {
 				return err
@@ -229,9 +238,9 @@ func (p *Panel) ownKey() (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(p.memory.identity.Key), nil
 }
 
-func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.EnrolAnswer, ed25519.PublicKey, error) {
+func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.EnrolAnswer, panel.TrustedKeys, error) {
 	address := p.config.Address
-	if address == "" {
+	if address == "" && !p.config.Poll {
 		address = p.URL()
 	}
 	var encryption *ecdsa.PublicKey
@@ -246,7 +255,12 @@ func (p *Panel) askToEnrol(ctx context.Context, key ed25519.PrivateKey) (panel.E
 	if err != nil {
 		return panel.EnrolAnswer{}, nil, err
 	}
-	return panel.OpenEnrolled(ctx, document, p.config.EnrolmentCode, id, p.now())
+	answer, _, err := panel.OpenEnrolled(ctx, document, p.config.EnrolmentCode, id, p.now())
+	if err != nil {
+		return answer, nil, err
+	}
+	trusted, err := panel.Trust(answer.EngineKeys)
+	return answer, trusted, err
 }
 
 // keep writes steps to the journal and then believes them. The caller holds mu.

@@ -2,7 +2,6 @@ package panelsim
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -74,17 +73,11 @@ func (p *Panel) ask(ctx context.Context, path string, typ panel.Type, body any, 
 		return err
 	}
 	want := panel.Expect{Issuer: panel.EngineName, Audience: signer.Name, Type: answerType, Re: id}
-	e, err := panel.Open(ctx, document, p.engineKey(), want, p.now(), nil, answer)
+	e, err := p.engineKeys().Open(ctx, document, want, p.now(), nil, answer)
 	if err != nil {
 		return err
 	}
 	return p.renewLease(answer, e.IssuedAt)
-}
-
-func (p *Panel) engineKey() ed25519.PublicKey {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.memory.identity.EngineKey
 }
 
 // reportSoon wakes the reporter. It never blocks.
@@ -150,6 +143,9 @@ func (p *Panel) reportOnce(ctx context.Context) error {
 		if err := p.acknowledge(batch, ack); err != nil {
 			return err
 		}
+		if err := p.trust(ack.EngineKeys); err != nil {
+			return err
+		}
 		if !more && ack.ResendFrom == 0 {
 			break
 		}
@@ -162,7 +158,10 @@ func (p *Panel) reportOnce(ctx context.Context) error {
 func (p *Panel) nextBatch() (batch panel.EventBatch, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	batch = panel.EventBatch{BootID: p.bootID, At: p.clock().Truncate(time.Millisecond), Events: []panel.Event{}, LeaseUntil: p.leaseHeld()}
+	batch = panel.EventBatch{
+		BootID: p.bootID, At: p.clock().Truncate(time.Millisecond), Events: []panel.Event{}, LeaseUntil: p.leaseHeld(),
+		EngineKeyIDs: p.memory.identity.EngineKeys.IDs(),
+	}
 	if len(p.memory.events) == 0 {
 		return batch, false
 	}
@@ -197,7 +196,7 @@ func (p *Panel) acknowledge(batch panel.EventBatch, ack panel.EventsAck) error {
 // entrance that is new to the panel.
 func (p *Panel) syncIfUnknown(ctx context.Context) error {
 	p.mu.Lock()
-	request := panel.SyncRequest{BootID: p.bootID, Lost: p.lost}
+	request := panel.SyncRequest{BootID: p.bootID, Lost: p.lost, EngineKeyIDs: p.memory.identity.EngineKeys.IDs()}
 	unknown := p.unknown
 	p.unknown = false // what comes up from here on asks again
 	p.mu.Unlock()
@@ -222,6 +221,9 @@ func (p *Panel) syncAll(ctx context.Context, request panel.SyncRequest) error {
 			return err
 		}
 		if err := p.takeAll(answer); err != nil {
+			return err
+		}
+		if err := p.trust(answer.EngineKeys); err != nil {
 			return err
 		}
 		if answer.Next == "" {

@@ -21,6 +21,8 @@ type Claims interface {
 	// RetireReservations turns reservations into tombstones 30 days after all of
 	// them was over, at most limit (P3).
 	RetireReservations(ctx context.Context, limit int, now time.Time) (retired int, err error)
+	// RetireEngineKeys ends the trust in engine keys that no panel needs any more (P1).
+	RetireEngineKeys(ctx context.Context, now time.Time) (retired int, err error)
 }
 
 // Creator starts the workflow of a claimed item.
@@ -80,6 +82,9 @@ func (s *Sweeper) sweep(ctx context.Context) error {
 		}
 	}
 	if _, err := s.Claims.RetireReservations(ctx, 500, s.Clock()); err != nil {
+		return err
+	}
+	if _, err := s.Claims.RetireEngineKeys(ctx, s.Clock()); err != nil {
 		return err
 	}
 	return s.Claims.SweepExpired(ctx, s.Clock())

@@ -50,12 +50,7 @@ func Decide(f Facts, e Entrance, now time.Time) Decision {
 	}
 	switch v := VerificationAt(f, now); v.State {
 	case VerificationMissing:
-		rule := "I9"
-		detail := "Hold your phone to the panel of the entrance once to verify that you are there."
-		if !f.Use.VerifiedAt.IsZero() {
-			rule, detail = "I10", "Verification has lapsed. Hold your phone to the panel of the entrance to verify again."
-		}
-		return Decision{Code: CodeVerificationRequired, Rule: rule, Detail: detail}
+		return verificationMissing(f)
 	case VerificationNotNeeded, VerificationDone:
 	}
 	return Decision{Allowed: true, Rule: "I7", Detail: "The entrance is shared with the guest and open to them now."}
@@ -84,6 +79,15 @@ func DecideWithoutVerification(f Facts, e Entrance, now time.Time) Decision {
 		return Decision{Code: CodeOutsideSchedule, Rule: "I12", Detail: "The entrance is closed to guests at this time of the week.", From: from}
 	}
 	return Decision{Allowed: true, Rule: "I1", Detail: "The entrance is shared with the guest."}
+}
+
+// verificationMissing is the answer to a guest who has to verify first.
+func verificationMissing(f Facts) Decision {
+	rule, detail := "I9", "Hold your phone to the panel of the entrance once to verify that you are there."
+	if !f.Use.VerifiedAt.IsZero() {
+		rule, detail = "I10", "Verification has lapsed. Hold your phone to the panel of the entrance to verify again."
+	}
+	return Decision{Code: CodeVerificationRequired, Rule: rule, Detail: detail}
 }
 
 // lockedDown is the answer to every guest and visitor of a property under lock-down.

@@ -20,6 +20,7 @@ const (
 
 	EventEntranceOpened EventType = "entrance.opened"
 	EventEntranceDenied EventType = "entrance.denied"
+	EventPassIssued     EventType = "pass.issued" // P9
 
 	EventReservationCreated EventType = "reservation.created"
 	EventReservationEdited  EventType = "reservation.edited"

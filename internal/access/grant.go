@@ -24,6 +24,10 @@ type Grant struct {
 	End       time.Time `json:"end,omitzero"`
 	Entrances []string  `json:"entrances,omitempty"`
 
+	// PassesSince voids the offline passes that were given before it: the manager has
+	// asked for verification since (I10, P9).
+	PassesSince time.Time `json:"passes_since,omitzero"`
+
 	Kind     GrantKind `json:"kind,omitempty"`
 	KeyID    string    `json:"key_id,omitempty"`
 	NoPickup Code      `json:"no_pickup,omitempty"` // why the key cannot be picked up, whatever the time; drop-off always can (K8)
@@ -45,7 +49,7 @@ func (i *Invitation) GrantFor(panelEntrances []string) Grant {
 		}
 	}
 	if len(g.Entrances) > 0 {
-		g.Tombstone, g.Start, g.End = false, i.Window.Start, i.Window.End
+		g.Tombstone, g.Start, g.End, g.PassesSince = false, i.Window.Start, i.Window.End, i.RequiredAt
 	}
 	return g
 }

@@ -20,7 +20,6 @@ import (
 	"latchkey/activities"
 	"latchkey/api"
 	"latchkey/internal/keyset"
-	"latchkey/internal/panel"
 	"latchkey/internal/postgres"
 	"latchkey/internal/store"
 	"latchkey/workflows"
@@ -56,13 +55,9 @@ func startBaseline(ctx context.Context, dataDir string) (*baseline, error) {
 	if _, err := b.pool.Exec(ctx, `CREATE TABLE bench (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, result text)`); err != nil {
 		return nil, err
 	}
-	key, err := b.store.EngineKey(ctx, time.Now())
-	if err != nil {
-		return nil, err
-	}
 	handler, err := api.New(api.Config{
 		Store: b.store, Logger: slog.New(slog.DiscardHandler), Doors: b, Items: &workflows.Client{}, Reservations: &workflows.Client{},
-		Engine: panel.Engine{KeyID: key.ID, Key: key.Private},
+		Engine: api.StoredKeys{Store: b.store},
 	})
 	if err != nil {
 		return nil, err

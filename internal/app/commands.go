@@ -18,14 +18,15 @@ var Version = "development"
 
 // Commands is the command line.
 type Commands struct {
-	Up       Up               `cmd:"" help:"Run everything in one process, with a private PostgreSQL and Temporal."`
-	API      API              `cmd:"" name:"api" help:"Serve the HTTP API and pages alone."`
-	Worker   Worker           `cmd:"" help:"Run the workflows and activities alone."`
-	Migrate  Migrate          `cmd:"" help:"Bring the database schema up to date and stop."`
-	Panelsim Panelsim         `cmd:"" help:"Run one simulated panel."`
-	Demo     Demo             `cmd:"" help:"Play the story of an invitation with a running commentary."`
-	Bench    Bench            `cmd:"" help:"Measure unlocks against a baseline in the same run."`
-	Version  kong.VersionFlag `help:"Print the version."`
+	Up        Up               `cmd:"" help:"Run everything in one process, with a private PostgreSQL and Temporal."`
+	API       API              `cmd:"" name:"api" help:"Serve the HTTP API and pages alone."`
+	Worker    Worker           `cmd:"" help:"Run the workflows and activities alone."`
+	Migrate   Migrate          `cmd:"" help:"Bring the database schema up to date and stop."`
+	Panelsim  Panelsim         `cmd:"" help:"Run one simulated panel."`
+	Demo      Demo             `cmd:"" help:"Play the story of an invitation with a running commentary."`
+	Bench     Bench            `cmd:"" help:"Measure unlocks against a baseline in the same run."`
+	RotateKey RotateKey        `cmd:"" help:"Make a new key by which panels know the engine; they change over by themselves."`
+	Version   kong.VersionFlag `help:"Print the version."`
 }
 
 // Log is how much the program says on standard error.

@@ -28,7 +28,7 @@ type engine struct {
 	log      *slog.Logger
 	store    *store.Store
 	temporal client.Client
-	panels   *panelDriver
+	panels   *api.PanelDriver
 	stops    []func(ctx context.Context) error
 }
 
@@ -61,12 +61,11 @@ func (e *engine) openStore(ctx context.Context, dsn string, keys *keyset.Keyset)
 	}
 	e.store = opened
 	e.onStop(func(context.Context) error { opened.Close(); return nil })
-	key, err := opened.EngineKey(ctx, time.Now())
-	if err != nil {
+	keysInUse := api.StoredKeys{Store: opened}
+	if _, err := keysInUse.Keyring(ctx); err != nil {
 		return fmt.Errorf("the engine's key: %w", err)
 	}
-	identity := panel.Engine{KeyID: key.ID, Key: key.Private}
-	e.panels = &panelDriver{store: opened, client: panel.NewClient(identity), identity: identity}
+	e.panels = &api.PanelDriver{Client: panel.NewClient(panel.Engine{}), Reach: api.Reach{Store: opened, Keys: keysInUse}}
 	return nil
 }
 
@@ -132,11 +131,14 @@ func (e *engine) startAPI(listener net.Listener, serving Serving) error {
 	}
 	opener := activities.NewOpener(e.store, e.panels, time.Now, e.log)
 	e.onStop(func(context.Context) error { opener.Wait(); return nil })
+	stopping, stop := context.WithCancel(context.Background())
+	e.onStop(func(context.Context) error { stop(); return nil })
 	handler, err := api.New(api.Config{
-		Store: e.store, Logger: e.log, Outbox: true, Version: Version, TrustedProxies: serving.TrustedProxies,
+		Stopping: stopping,
+		Store:    e.store, Logger: e.log, Outbox: true, Version: Version, TrustedProxies: serving.TrustedProxies,
 		Items: e.items(), Reservations: e.items(),
 		Doors:   opener,
-		Engine:  e.panels.identity,
+		Engine:  e.panels.Reach.Keys,
 		BaseURL: baseURL,
 		Ready: []api.Check{
 			{Name: "database", Ask: e.store.Ping},
@@ -147,6 +149,7 @@ func (e *engine) startAPI(listener net.Listener, serving Serving) error {
 		return err
 	}
 	server := api.Server(handler, listener.Addr().String())
+	server.RegisterOnShutdown(stop)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	e.onStop(func(ctx context.Context) error {

@@ -176,12 +176,13 @@ type Panelsim struct {
 	Enrol   string `help:"The enrolment code; not needed once enrolled." placeholder:"CODE"`
 	Addr    string `name:"listen" help:"Where the panel listens." default:"127.0.0.1:9000"`
 	Address string `help:"Where the engine reaches the panel; the listening address if not given." placeholder:"URL"`
+	Poll    bool   `help:"Announce no address and fetch messages from the engine, as a panel behind a firewall does."`
 	State   string `help:"Where the panel keeps its identity and grants." type:"path" placeholder:"FILE"`
 }
 
 // Run is the panel until ctx ends.
 func (c *Panelsim) Run(ctx context.Context) error {
-	p, err := panelsim.New(panelsim.Config{EngineURL: c.Engine, EnrolmentCode: c.Enrol, Listen: c.Addr, Address: c.Address, StateFile: c.State, Logger: c.newLogger()})
+	p, err := panelsim.New(panelsim.Config{EngineURL: c.Engine, EnrolmentCode: c.Enrol, Listen: c.Addr, Address: c.Address, Poll: c.Poll, StateFile: c.State, Logger: c.newLogger()})
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,18 @@ type Target struct {
 	PanelID   string
 	Address   string // http://host:port
 	PublicKey ed25519.PublicKey
+	// Signer is the engine's key that this panel trusts; none: the client's own.
+	Signer Signer
+	// Carrier takes messages to a panel that cannot be reached at an address; none: HTTP.
+	Carrier Carrier
+}
+
+// Carrier takes a message to a panel that polls (see [Deliveries]) and brings what
+// it answers: a signed message, or the problem document of a refusal.
+type Carrier interface {
+	// Carry fails with [ErrUnreachable] if the message surely did not arrive and will
+	// not any more, and with [ErrOutcomeUnknown] if it may have.
+	Carry(ctx context.Context, panelID, messageID, message string) (answer string, err error)
 }
 
 // Client talks to panels in the name of the engine. It is safe for concurrent use.
@@ -90,17 +102,46 @@ func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 }
 
 func (c *Client) ask(ctx context.Context, t Target, method, path string, typ Type, body any, answerType Type, answer any) error {
-	token, id, err := c.signer.Sign(t.PanelID, typ, "", body, c.now())
+	signer := c.signer
+	if t.Signer.Key != nil {
+		signer = t.Signer
+	}
+	token, id, err := signer.Sign(t.PanelID, typ, "", body, c.now())
 	if err != nil {
 		return err
 	}
+	document, err := c.carry(ctx, t, method, path, id, token)
+	if err != nil {
+		return err
+	}
+	want := Expect{Issuer: t.PanelID, Audience: EngineName, Type: answerType, Re: id}
+	if _, err := Open(ctx, string(bytes.TrimSpace(document)), t.PublicKey, want, c.now(), nil, answer); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return nil
+}
+
+// carry takes a message to its panel and brings the answer.
+func (c *Client) carry(ctx context.Context, t Target, method, path, id, token string) ([]byte, error) {
+	if t.Carrier == nil {
+		return c.post(ctx, t, method, path, token)
+	}
+	answer, err := t.Carrier.Carry(ctx, t.PanelID, id, token)
+	if err == nil && strings.HasPrefix(answer, "{") { // no signed message begins like that
+		err = refusalOf(http.StatusBadRequest, []byte(answer))
+	}
+	return []byte(answer), err
+}
+
+// post takes a message to a panel over HTTP.
+func (c *Client) post(ctx context.Context, t Target, method, path, token string) ([]byte, error) {
 	// Without a connection nothing was sent, whichever way it failed: refused, no such
 	// host, or the caller's deadline while still dialling.
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	request, err := http.NewRequestWithContext(traced, method, strings.TrimSuffix(t.Address, "/")+path, strings.NewReader(token))
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	request.Header.Set("Content-Type", ContentType)
 	if method == http.MethodGet { // which carries no body
@@ -110,22 +151,18 @@ func (c *Client) ask(ctx context.Context, t Target, method, path string, typ Typ
 	response, err := c.http.Do(request)
 	if err != nil {
 		if !connected.Load() {
-			return fmt.Errorf("%w: %w", ErrUnreachable, err)
+			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		return nil, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	document, err := io.ReadAll(io.LimitReader(response.Body, MaxMessage+1))
 	if err = errors.Join(err, response.Body.Close()); err != nil {
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		return nil, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return refusalOf(response.StatusCode, document)
+		return nil, refusalOf(response.StatusCode, document)
 	}
-	want := Expect{Issuer: t.PanelID, Audience: EngineName, Type: answerType, Re: id}
-	if _, err := Open(ctx, string(bytes.TrimSpace(document)), t.PublicKey, want, c.now(), nil, answer); err != nil {
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	}
-	return nil
+	return document, nil
 }
 
 // refusalOf reads why a panel refused a message. A refused message had no effect,

@@ -18,8 +18,8 @@
 // 60 apart. jti is unique, of at most 64 bytes. typ says what body is. re is the jti of the message that
 // is answered and absent in requests.
 //
-// A receiver checks, in this order: size (1 MiB), signature with the one key it
-// knows for the sender, aud, iss, typ and re, iat and exp by its own clock with 30
+// A receiver checks, in this order: size (1 MiB), signature with a key it
+// trusts for the sender, aud, iss, typ and re, iat and exp by its own clock with 30
 // seconds of tolerance, and that the jti is new. An answer needs no memory of
 // jtis, because it names its request. A panel may forget jtis when it restarts: a
 // grant or a command that comes twice does nothing the second time. What fails is answered with an HTTP status
@@ -36,8 +36,23 @@
 // P-256 key to which booking codes are encrypted. A panel learns its kind from the
 // answer, so one that can be either sends that key always.
 // The answer ("enrolled") carries the engine's keys; the panel accepts it only if
-// one of them has the fingerprint in the code and made the signature. Sending the
-// same code with the same key again repeats the answer.
+// one of them has the fingerprint in the code and made the signature. From then on it
+// trusts all of them. Sending the same code with the same key again repeats the answer.
+// A panel that will poll (see below) leaves address out.
+//
+// # Keys of the engine (P1)
+//
+// The engine can have several keys at a time. A panel trusts a set of them, which is
+// on disk: a message of the engine is good if any of the set verifies it; the kid in
+// its header is only a hint. Every "events" and "sync" says in engine_key_ids which
+// keys those are, by their kid. If they are not the ones the engine uses, its answer
+// ("events_ack", "sync_answer") carries engine_keys, a JWKS: the new set, which
+// replaces the old one once the answer's own signature has been verified with the
+// old one. It is on disk before the panel names it in its next report. A set without
+// a usable Ed25519 key is ignored. The engine signs to a panel with the newest key
+// that the panel has named, and drops an old key only when every panel has named the
+// newest, so that nobody has to enrol anew. A panel that names no keys keeps those it
+// enrolled with.
 //
 // # Engine to panel
 //
@@ -107,6 +122,83 @@
 // events message says in lease_until which lease the panel holds, and leaves it out if
 // it holds none.
 //
+// # Panels that poll
+//
+// A panel whose address cannot be reached from the engine sends
+//
+//	GET /panel/v1/commands?wait=25s   poll → deliveries   signed in the header Authorization: Bearer
+//
+// again and again, a new poll as soon as the one before is answered, so that one is
+// always waiting. The engine answers with the messages that wait for the panel, or
+// after the given time (25s at most) with none. messages holds each one as it would
+// have come to the panel's address, a compact JWS of its own: the panel checks and
+// obeys them in order, as if they had come there one by one, by their typ ("grant",
+// "command", "status_query" and so on), and sends what it would have answered:
+//
+//	POST /panel/v1/answers   answers → answers_ack
+//
+// answers holds the signed answers, each with the re of its message; refused names
+// the jti of each message that was refused, with code and detail as in a refusal
+// over HTTP. The panel goes on polling while it answers. If the answers_ack does not
+// come it sends the answers again, in a message of its own with a new jti, for a few
+// seconds: after that nobody waits for them. An answer that comes twice, or too late,
+// has no effect.
+//
+// Only the newest poll of a panel gets messages; an older one that is still open is
+// answered with none at once. A panel whose poll is answered with none before its time
+// pauses for a second before the next one. A message that no poll fetched in time is withdrawn: it
+// does not come later. A panel that has lost the answer to a poll has lost the
+// messages in it; the engine sends grants again and never a command on its own.
+// A panel that has polled within 60 seconds is sent everything this way, whether or
+// not it has announced an address.
+//
+// # Passes (P9)
+//
+// A door panel that is cut off admits a guest by a pass: a compact JWS, EdDSA by one
+// of the engine's keys, of at most 16 KiB, that the guest's phone fetched earlier. It
+// is no envelope and is sent to nobody; the phone shows it to the panel, with a proof.
+// How both travel from phone to panel (NFC, Bluetooth) is the vendor's to choose. The
+// phone learns panel and entrance from the panel then. The payload of a pass is
+//
+//	{"iss": "latchkey", "aud": "panels", "sub": "inv_…", "jti": "pass_…", "typ": "pass",
+//	 "iat": 1764590400, "exp": 1764676800, "entrances": ["ent_…"],
+//	 "cnf": {"jwk": {…}}, "grant_revision": 3}
+//
+// sub is the grant's id; cnf.jwk the public key of the phone, Ed25519 or P-256 (RFC
+// 7800). exp is at most 24 hours after iat. grant_revision is the grant's when the
+// pass was issued; the panel judges by the revision that it holds, newer or older.
+// The proof is a compact JWS by the phone's key, EdDSA for Ed25519 and ES256 for
+// P-256 and no other algorithm, made for this one time:
+//
+//	{"aud": "pan_…", "typ": "proof", "entrance_id": "ent_…", "pass_id": "pass_…",
+//	 "iat": 1764590400, "jti": "…"}
+//
+// The panel checks, by its own clock, and the first that fails is the code:
+//
+//	pass_invalid     the pass is signed by a trusted key; iss, aud and typ are as above,
+//	                 sub and jti not empty, exp at most 24 hours after iat
+//	pass_expired     iat is at most 30 seconds ahead, and now is before exp
+//	pass_unproven    the proof is signed by cnf.jwk; typ is "proof", aud this panel's id,
+//	                 entrance_id the entrance it is held to, pass_id the pass's jti; its
+//	                 own jti has 1 to 64 bytes
+//	proof_expired    iat of the proof is at most 30 seconds from now, and not before the
+//	                 panel started: a panel forgets jtis when it does
+//	proof_replayed   this jti was not shown with this pass before
+//	not_shared       the entrance is one of this panel's
+//	not_active       the panel holds the grant, and not its tombstone
+//	not_shared       entrance_ids of the grant and entrances of the pass contain it
+//	outside_window   the window of the grant contains now
+//	pass_void        iat of the pass is not before passes_since of the grant, if there
+//	                 is one: the manager has asked for verification since (I10)
+//
+// and then whether it may admit anybody by itself at this entrance now: its lease, and
+// the entrance's policy document (P2). A panel may refuse for a reason of its own
+// ("refused"). Before the door moves, the opening is on disk as an event opened with
+// via "pass", entrance_id, grant_id (the pass's sub) and pass_id. A refusal is an event
+// denied with via "pass" and the code; of a pass that is pass_invalid nothing is
+// believed, so grant_id and pass_id are left out. A pass works the same whether or not
+// the panel is cut off, and may be used until its exp; each use needs a new proof.
+//
 // # SmartBoxes
 //
 // A SmartBox has numbered slots, each of which knows which key it holds. Every box
@@ -141,6 +233,8 @@
 //	POST /panel/v1/events   events → events_ack    what happened; empty at least every 60 seconds
 //	POST /panel/v1/taps     tap    → tap_answer    a phone was held to the panel
 //	POST /panel/v1/sync     sync   → sync_answer   everything to hold, after a start; in parts, see next
+//	GET  /panel/v1/commands poll   → deliveries    of a panel that polls, as is
+//	POST /panel/v1/answers  answers → answers_ack  this
 //
 // A boot id is random and new at every start. Events of a boot count up from 1; they
 // are kept until acknowledged, sent in order, and those of an earlier boot before those

@@ -161,15 +161,20 @@ func (want Expect) check(e Envelope, now time.Time) error {
 // Sender reads who a message says it is from, without believing it, so that the
 // receiver can look up the key.
 func Sender(token string) (issuer string, err error) {
+	e, err := unverified(token)
+	return e.Issuer, err
+}
+
+// unverified reads an envelope without believing it.
+func unverified(token string) (e Envelope, err error) {
 	signed, err := parse(token)
 	if err != nil {
-		return "", err
+		return e, err
 	}
-	var e Envelope
 	if err := json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &e); err != nil {
-		return "", refuse(CodeMalformed, "The payload is not an envelope.")
+		return Envelope{}, refuse(CodeMalformed, "The payload is not an envelope.")
 	}
-	return e.Issuer, nil
+	return e, nil
 }
 
 // parse reads a compact JWS without believing it. EdDSA is the only algorithm, so

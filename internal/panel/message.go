@@ -65,6 +65,8 @@ type Grant struct {
 	// LeaseUntil is the lease of the panel, of which this message renews it: until when
 	// it admits by itself, by whatever grant (P2). It is no part of the grant.
 	LeaseUntil *time.Time `json:"lease_until,omitempty"`
+	// PassesSince voids passes that were issued before it (P9); none: no pass is void.
+	PassesSince *time.Time `json:"passes_since,omitempty"`
 
 	// Of a reservation, which every SmartBox of the account holds: KeyID is the key
 	// that may be picked up inside the window, unless NoPickup says why not. CodeJWE is
@@ -172,8 +174,10 @@ type Event struct {
 	Slot  int        `json:"slot,omitempty"`
 	KeyID string     `json:"key_id,omitempty"` // of key_taken and key_returned: what the slot's sensor reads
 	Op    Purpose    `json:"op,omitempty"`
-	Via   string     `json:"via,omitempty"`   // "code" or "command"
+	Via   string     `json:"via,omitempty"`   // "code", "command" or, of a door panel, "pass"
 	Until *time.Time `json:"until,omitempty"` // of lockout
+
+	PassID string `json:"pass_id,omitempty"` // with via "pass" (P9)
 }
 
 // EventBatch reports events of one boot in order. An empty one says "I am here".
@@ -183,6 +187,8 @@ type EventBatch struct {
 	Events []Event   `json:"events"`
 	// LeaseUntil is the lease that the panel holds; none: it holds none.
 	LeaseUntil *time.Time `json:"lease_until,omitempty"`
+	// EngineKeyIDs names the engine's keys that the panel trusts (P1).
+	EngineKeyIDs []string `json:"engine_key_ids,omitempty"`
 }
 
 // EventsAck says up to which event of the boot the engine has everything.
@@ -193,6 +199,8 @@ type EventsAck struct {
 	// are missing here; 0: nothing is. What the panel no longer has is left out.
 	ResendFrom int64      `json:"resend_from,omitempty"`
 	LeaseUntil *time.Time `json:"lease_until,omitempty"`
+	// EngineKeys replaces the engine's keys that the panel trusts (P1); none: as before.
+	EngineKeys *jose.JSONWebKeySet `json:"engine_keys,omitempty"`
 }
 
 // Tap is a phone held to the panel (I9). TapID is the panel's own: a repetition
@@ -254,6 +262,8 @@ type SyncRequest struct {
 	BootID string `json:"boot_id"`
 	Lost   bool   `json:"lost"`
 	After  string `json:"after,omitempty"`
+	// EngineKeyIDs names the engine's keys that the panel trusts (P1).
+	EngineKeyIDs []string `json:"engine_key_ids,omitempty"`
 }
 
 // SyncAnswer is everything a panel should hold, in parts: while Next is there, the
@@ -268,6 +278,8 @@ type SyncAnswer struct {
 	Slots      int        `json:"slots,omitempty"`
 	Keys       []KeyPlace `json:"keys,omitempty"`
 	Next       string     `json:"next,omitempty"`
+	// EngineKeys replaces the engine's keys that the panel trusts (P1); none: as before.
+	EngineKeys *jose.JSONWebKeySet `json:"engine_keys,omitempty"`
 }
 
 // Engine is the engine's identity.

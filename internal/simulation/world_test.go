@@ -2,7 +2,6 @@ package simulation_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -17,7 +16,6 @@ import (
 
 	"latchkey/activities"
 	"latchkey/api"
-	"latchkey/internal/access"
 	"latchkey/internal/directory"
 	"latchkey/internal/keyset"
 	"latchkey/internal/panel"
@@ -134,7 +132,9 @@ func begin(t *testing.T, seed uint64) *world {
 	w.account = must(w.store.CreateAccount(w.ctx, "Simulation", func(string) error { return nil }, w.clock.Now()))(t).ID
 	key := must(w.store.EngineKey(w.ctx, w.clock.Now()))(t)
 	w.engine = panel.Engine{KeyID: key.ID, Key: key.Private}
-	driver := w.newDriver()
+	client := panel.NewClient(w.engine)
+	client.Now = w.clock.Now
+	driver := &api.PanelDriver{Client: client, Reach: api.Reach{Store: w.store, Keys: w.engine, Clock: w.clock.Now}}
 	w.opener = activities.NewOpener(w.store, driver, w.clock.Now, slog.New(slog.DiscardHandler))
 	handler := must(api.New(api.Config{
 		Store: w.store, Logger: slog.New(slog.DiscardHandler), Engine: w.engine, Clock: w.clock.Now,
@@ -158,51 +158,6 @@ func (quiet) Debug(string, ...any) {}
 func (quiet) Info(string, ...any)  {}
 func (quiet) Warn(string, ...any)  {}
 func (quiet) Error(string, ...any) {}
-
-// driver carries grants and commands to panels as the program's does.
-type driver struct {
-	store  *store.Store
-	client *panel.Client
-}
-
-func (w *world) newDriver() *driver {
-	client := panel.NewClient(w.engine)
-	client.Now = w.clock.Now
-	return &driver{store: w.store, client: client}
-}
-
-func (d *driver) PutGrant(ctx context.Context, panelID string, g access.Grant) (int64, error) {
-	p, err := d.store.PanelIdentity(ctx, panelID)
-	if err != nil {
-		return 0, err
-	}
-	wire, err := api.WireGrants(ctx, d.store, p, []access.Grant{g})
-	if err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	ack, err := d.client.PutGrant(ctx, panel.Target{PanelID: p.ID, Address: p.Address, PublicKey: p.PublicKey}, wire[0])
-	return ack.Revision, outcome(err)
-}
-
-func (d *driver) Command(ctx context.Context, c activities.Command) (activities.PanelAnswer, error) {
-	result, err := d.client.Command(ctx, panel.Target{PanelID: c.PanelID, Address: c.Address, PublicKey: c.PublicKey}, api.WireCommand(c))
-	if err != nil {
-		return activities.PanelAnswer{}, outcome(err)
-	}
-	return activities.PanelAnswer{Opened: result.Result == panel.ResultOpened, Slot: result.Slot, Code: string(result.Result), At: result.At}, nil
-}
-
-func outcome(err error) error {
-	switch {
-	case errors.Is(err, panel.ErrUnreachable):
-		return fmt.Errorf("%w: %w", activities.ErrPanelUnreachable, err)
-	case err != nil:
-		return fmt.Errorf("%w: %w", activities.ErrOutcomeUnknown, err)
-	}
-	return nil
-}
 
 func (w *world) member(p *place, name string, role directory.Role) string {
 	w.Helper()

@@ -155,7 +155,7 @@ func panelsOf(ctx context.Context, tx pgx.Tx, inv *access.Invitation) (map[strin
 
 func sameAccess(a, b access.Grant) bool {
 	return a.Tombstone == b.Tombstone && a.Start.Equal(b.Start) && a.End.Equal(b.End) && slices.Equal(a.Entrances, b.Entrances) &&
-		a.KeyID == b.KeyID && a.NoPickup == b.NoPickup
+		a.KeyID == b.KeyID && a.NoPickup == b.NoPickup && a.PassesSince.Equal(b.PassesSince)
 }
 
 // narrows reports whether a new grant gives less than the one before it in any
@@ -168,5 +168,5 @@ func narrows(known *access.Grant, grant access.Grant) bool {
 	endsSooner := !grant.End.IsZero() && (known.End.IsZero() || grant.End.Before(known.End))
 	// A box that is told of an end it holds already admits nobody either way.
 	lostPickup := grant.NoPickup != "" && known.NoPickup == "" && grant.NoPickup != access.CodeReservationEnded
-	return grant.Tombstone || lostEntrance || endsSooner || lostPickup || grant.Start.After(known.Start)
+	return grant.Tombstone || lostEntrance || endsSooner || lostPickup || grant.Start.After(known.Start) || grant.PassesSince.After(known.PassesSince)
 }

@@ -82,17 +82,19 @@ type PanelIdentity struct {
 	TimeZone      string
 	OfflineLease  time.Duration // of its property (P2)
 	LeaseUntil    time.Time     // the latest lease that it may hold
+	EngineKeyIDs  []string      // the engine's keys that it trusts, sorted
+	PolledAt      time.Time     // when it last asked for messages by itself; zero: never
 }
 
 // PanelIdentity finds an enrolled panel that has not been disowned.
 func (s *Store) PanelIdentity(ctx context.Context, panelID string) (PanelIdentity, error) {
 	p := PanelIdentity{ID: panelID}
-	var lease *time.Time
+	var lease, polled *time.Time
 	err := s.pool.QueryRow(ctx, `SELECT n.account_id, n.kind, n.slots, n.address, n.public_key, n.encryption_key, p.time_zone,
-			(p.policy ->> 'offline_lease')::bigint, n.lease_until
+			(p.policy ->> 'offline_lease')::bigint, n.lease_until, n.engine_key_ids, n.polled_at
 		FROM panels n JOIN properties p ON p.id = n.property_id WHERE n.id = $1 AND n.public_key IS NOT NULL AND n.disowned_at IS NULL`, panelID).
-		Scan(&p.AccountID, &p.Kind, &p.Slots, &p.Address, &p.PublicKey, &p.EncryptionKey, &p.TimeZone, &p.OfflineLease, &lease)
-	p.LeaseUntil = orZero(lease)
+		Scan(&p.AccountID, &p.Kind, &p.Slots, &p.Address, &p.PublicKey, &p.EncryptionKey, &p.TimeZone, &p.OfflineLease, &lease, &p.EngineKeyIDs, &polled)
+	p.LeaseUntil, p.PolledAt = orZero(lease), orZero(polled)
 	if isNoRows(err) {
 		return p, directory.NotFound("panel", panelID)
 	}
@@ -138,6 +140,7 @@ type PanelEvent struct {
 	KeyID      string
 	Op         string
 	Via        string
+	PassID     string
 	Until      time.Time
 	Level      int // percent, of battery
 }
@@ -229,6 +232,8 @@ func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, from reporter, e Pan
 	switch {
 	case e.Type == "opened" && e.Slot > 0:
 		return slotOpened(ctx, tx, from, e, now)
+	case e.Type == "opened" && e.Via == "pass":
+		return passOpened(ctx, tx, from, e, now)
 	case e.Type == "opened":
 		err := s.recordOpened(ctx, tx, e.CommandID, from.panelID, notAfter(e.At, now), now)
 		if isNoRows(err) { // a command that this engine never gave: it is recorded as what it is
@@ -258,10 +263,10 @@ func (s *Store) intakeEvent(ctx context.Context, tx pgx.Tx, from reporter, e Pan
 func (f reporter) event(t access.EventType, e PanelEvent, now time.Time) directory.Event {
 	event := directory.Event{
 		AccountID: f.accountID, Type: t, At: notAfter(e.At, now), RecordedAt: now, PropertyID: f.propertyID, PanelID: f.panelID, ItemID: e.GrantID,
-		EntranceID: e.EntranceID, Code: access.Code(e.Code), Rule: "P2", DedupKey: fmt.Sprintf("%s/%s/%d", f.panelID, f.bootID, e.Seq),
+		EntranceID: e.EntranceID, Code: access.Code(e.Code), Rule: "P2", DedupKey: f.dedup(e),
 		Detail: map[string]any{"reported_by": "panel"},
 	}
-	for name, value := range map[string]string{"key_id": e.KeyID, "purpose": e.Op, "via": e.Via} {
+	for name, value := range map[string]string{"key_id": e.KeyID, "purpose": e.Op, "via": e.Via, "pass_id": e.PassID} {
 		if value != "" {
 			event.Detail[name] = value
 		}
@@ -317,5 +322,5 @@ func (s *Store) SweepExpired(ctx context.Context, now time.Time) error {
 	_, sessions := s.pool.Exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, now)
 	_, keys := s.pool.Exec(ctx, `DELETE FROM idempotency WHERE created_at < $1`, now.Add(-24*time.Hour))
 	_, windows := s.pool.Exec(ctx, `DELETE FROM key_windows WHERE claimed_until < $1`, now)
-	return errors.Join(messages, attempts, requests, sessions, keys, windows)
+	return errors.Join(messages, attempts, requests, sessions, keys, windows, s.sweepPasses(ctx, now))
 }

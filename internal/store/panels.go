@@ -113,7 +113,7 @@ func slotsInUse(ctx context.Context, tx pgx.Tx, p directory.Panel) error {
 // so that whoever has the panel now enrols anew (P1).
 func (s *Store) SetEnrolmentCode(ctx context.Context, accountID, id string, codeHash []byte, expires, now time.Time) error {
 	tag, err := s.pool.Exec(ctx, `UPDATE panels SET enrolment_hash = $3, enrolment_expires_at = $4, public_key = NULL, enrolled_at = NULL,
-			disowned_at = NULL, boot_id = '', updated_at = $5, revision = revision + 1 WHERE account_id = $1 AND id = $2`,
+			disowned_at = NULL, boot_id = '', engine_key_ids = '{}', polled_at = NULL, updated_at = $5, revision = revision + 1 WHERE account_id = $1 AND id = $2`,
 		accountID, id, codeHash, instant(expires), instant(now))
 	if err == nil && tag.RowsAffected() == 0 {
 		return directory.NotFound("panel", id)

@@ -19,6 +19,8 @@ type box struct {
 	bootID        string
 	address       string
 	publicKey     []byte
+	polledAt      time.Time
+	engineKeyIDs  []string
 	grantRevision int64
 	policyVersion int64
 }
@@ -60,13 +62,14 @@ func (s *Store) claimSlot(ctx context.Context, tx pgx.Tx, q activities.SlotReque
 	case !decision.Allowed:
 		claim.Outcome, err = s.recordSlotDenial(ctx, tx, q, b, decision, now)
 		return claim, err
-	case b.bootID == "" || b.address == "":
+	case b.bootID == "" || !reachable(b.address, b.polledAt, now):
 		claim.Outcome = &activities.Outcome{Result: activities.ResultUnreachable}
 		return claim, forgetCommandKey(ctx, tx, q.Keyed)
 	}
 	claim.Command = activities.Command{
-		ID: newID("cmd"), PanelID: b.panelID, Address: b.address, PublicKey: b.publicKey, GrantID: r.ID, GrantRevision: b.grantRevision,
-		PolicyVersion: b.policyVersion, BootID: b.bootID, ExpiresAt: expires, Purpose: q.Purpose, KeyID: r.KeyID, PanelCode: q.PanelCode,
+		ID: newID("cmd"), PanelID: b.panelID, Address: b.address, PublicKey: b.publicKey, PolledAt: b.polledAt, EngineKeyIDs: b.engineKeyIDs,
+		GrantID: r.ID, GrantRevision: b.grantRevision, PolicyVersion: b.policyVersion, BootID: b.bootID, ExpiresAt: expires,
+		Purpose: q.Purpose, KeyID: r.KeyID, PanelCode: q.PanelCode,
 	}
 	c := &claim.Command
 	_, err = tx.Exec(ctx, `WITH keyed AS (UPDATE idempotency SET resource_id = $1 WHERE account_id = $11 AND key_hash = $12)
@@ -110,11 +113,14 @@ func (s *Store) boxFor(ctx context.Context, tx pgx.Tx, q activities.SlotRequest)
 		b.panelID = home
 	}
 	var revision *int64
-	err = tx.QueryRow(ctx, `SELECT CASE WHEN n.disowned_at IS NULL THEN n.boot_id ELSE '' END, n.address, n.public_key, g.desired_revision, coalesce(d.desired_version, 0)
+	var polled *time.Time
+	err = tx.QueryRow(ctx, `SELECT CASE WHEN n.disowned_at IS NULL THEN n.boot_id ELSE '' END, n.address, n.public_key, n.polled_at, n.engine_key_ids,
+			g.desired_revision, coalesce(d.desired_version, 0)
 		FROM panels n LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = $3
 		LEFT JOIN panel_policies d ON d.panel_id = n.id AND d.entrance_id = n.id
 		WHERE n.id = $1 AND n.account_id = $2 AND n.kind = 'smartbox'`, b.panelID, b.facts.Reservation.AccountID, b.facts.Reservation.ID).
-		Scan(&b.bootID, &b.address, &b.publicKey, &revision, &b.policyVersion)
+		Scan(&b.bootID, &b.address, &b.publicKey, &polled, &b.engineKeyIDs, &revision, &b.policyVersion)
+	b.polledAt = orZero(polled)
 	if isNoRows(err) {
 		return nil, directory.NotFound("panel", b.panelID)
 	}

@@ -75,6 +75,8 @@ func Migrate(ctx context.Context, dsn string) (err error) {
 // Store is the database of the engine. It is safe for concurrent use.
 type Store struct {
 	authentications authentications
+	keyrings        keyrings
+	exchange        exchange
 
 	pool *pgxpool.Pool
 	keys *keyset.Keyset
@@ -108,7 +110,10 @@ func Open(ctx context.Context, dsn string, keys *keyset.Keyset) (*Store, error) 
 }
 
 // Close ends all connections.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() {
+	s.exchange.close()
+	s.pool.Close()
+}
 
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }

@@ -235,9 +235,3 @@ func (s *Store) addWithdrawn(ctx context.Context, byID map[string]*Invitation, p
 	}
 	return rows.Err()
 }
-
-// passesUntil is the latest expiry of the offline passes of each invitation (P9):
-// none were issued.
-func (s *Store) passesUntil(context.Context, []string) (map[string]time.Time, error) {
-	return map[string]time.Time{}, nil
-}

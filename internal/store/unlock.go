@@ -49,7 +49,7 @@ func (s *Store) claimUnlock(ctx context.Context, db querier, q activities.Unlock
 	case !decision.Allowed:
 		claim.Outcome, err = s.recordDenial(ctx, db, q, d, decision, now)
 		return claim, err
-	case d.bootID == "" || d.address == "":
+	case d.bootID == "" || !reachable(d.address, d.polledAt, now):
 		claim.Outcome = &activities.Outcome{Result: activities.ResultUnreachable}
 		return claim, forgetCommandKey(ctx, db, q.Keyed)
 	}
@@ -90,10 +90,13 @@ func (s *Store) commandAgain(ctx context.Context, tx querier, commandID string) 
 	var c activities.Command
 	var result string
 	var slot int
-	err := tx.QueryRow(ctx, `SELECT c.id, c.panel_id, n.address, n.public_key, c.entrance_id, c.item_id, c.grant_revision, c.policy_version, c.boot_id, c.expires_at,
+	var polled *time.Time
+	err := tx.QueryRow(ctx, `SELECT c.id, c.panel_id, n.address, n.public_key, n.polled_at, n.engine_key_ids, c.entrance_id, c.item_id, c.grant_revision,
+			c.policy_version, c.boot_id, c.expires_at,
 			c.purpose, c.key_id, c.slot, c.result FROM commands c JOIN panels n ON n.id = c.panel_id WHERE c.id = $1`, commandID).
-		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.PolicyVersion, &c.BootID, &c.ExpiresAt,
+		Scan(&c.ID, &c.PanelID, &c.Address, &c.PublicKey, &polled, &c.EngineKeyIDs, &c.EntranceID, &c.GrantID, &c.GrantRevision, &c.PolicyVersion, &c.BootID, &c.ExpiresAt,
 			&c.Purpose, &c.KeyID, &slot, &result)
+	c.PolledAt = orZero(polled)
 	if isNoRows(err) {
 		return nil, false, nil
 	}
@@ -118,13 +121,16 @@ type door struct {
 	bootID        string
 	address       string
 	publicKey     []byte
+	polledAt      time.Time
+	engineKeyIDs  []string
 	grantRevision int64
 	policyVersion int64
 }
 
 func (d *door) command(entranceID string, expires time.Time) activities.Command {
 	return activities.Command{
-		ID: newID("cmd"), PanelID: d.panelID, Address: d.address, PublicKey: d.publicKey, EntranceID: entranceID, GrantID: d.facts.Invitation.ID,
+		ID: newID("cmd"), PanelID: d.panelID, Address: d.address, PublicKey: d.publicKey, PolledAt: d.polledAt, EngineKeyIDs: d.engineKeyIDs,
+		EntranceID: entranceID, GrantID: d.facts.Invitation.ID,
 		GrantRevision: d.grantRevision, PolicyVersion: d.policyVersion, BootID: d.bootID, ExpiresAt: expires,
 	}
 }
@@ -135,13 +141,13 @@ func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest
 	d := &door{}
 	var facts, policy, schedules []byte
 	var zone string
-	var verified, used *time.Time
+	var verified, used, polled *time.Time
 	var entranceID, entranceProperty, panelID, bootID, address *string
 	var shareable *bool
 	var revision *int64
 	err := db.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone,
-			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, n.public_key, g.desired_revision,
-			coalesce(d.desired_version, 0)
+			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, n.public_key,
+			n.polled_at, n.engine_key_ids, g.desired_revision, coalesce(d.desired_version, 0)
 		FROM invitations i
 		JOIN properties p ON p.id = i.property_id
 		LEFT JOIN entrances e ON e.id = $2 AND e.account_id = i.account_id
@@ -150,7 +156,8 @@ func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest
 		LEFT JOIN panel_policies d ON d.panel_id = n.id AND d.entrance_id = e.id
 		WHERE i.id = $1 AND ($3 = '' OR i.account_id = $3) AND ($4::bytea IS NULL OR i.guest_index = $4) AND i.state <> 'creating'`,
 		q.InvitationID, q.EntranceID, q.AccountID, q.GuestIndex).
-		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &d.publicKey, &revision, &d.policyVersion)
+		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &d.publicKey,
+			&polled, &d.engineKeyIDs, &revision, &d.policyVersion)
 	if isNoRows(err) {
 		return nil, directory.NotFound("invitation", q.InvitationID)
 	}
@@ -164,7 +171,7 @@ func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest
 	if err := json.Unmarshal(schedules, &d.entrance.Schedules); err != nil {
 		return nil, err
 	}
-	d.panelID, d.bootID, d.address = deref(panelID), deref(bootID), deref(address)
+	d.panelID, d.bootID, d.address, d.polledAt = deref(panelID), deref(bootID), deref(address), orZero(polled)
 	if revision != nil {
 		d.grantRevision = *revision
 	}

@@ -1,4 +1,4 @@
-package app
+package api
 
 import (
 	"context"
@@ -7,66 +7,69 @@ import (
 	"time"
 
 	"latchkey/activities"
-	"latchkey/api"
 	"latchkey/internal/access"
 	"latchkey/internal/panel"
-	"latchkey/internal/store"
 )
 
-// panelDriver carries grants and commands to panels over the panel protocol. It
-// implements activities.Panels and activities.Commander.
-type panelDriver struct {
-	store    *store.Store
-	client   *panel.Client
-	identity panel.Engine
+// PanelDriver carries grants, policy documents and commands to panels over the panel
+// protocol, each the way that Reach finds. It implements activities.Panels and
+// activities.Commander.
+type PanelDriver struct {
+	Client *panel.Client
+	Reach  Reach
 }
 
 // grantTimeout is how long a panel may take to take in one grant.
 const grantTimeout = 5 * time.Second
 
 // PutGrant implements activities.Panels.
-func (d *panelDriver) PutGrant(ctx context.Context, panelID string, g access.Grant) (int64, error) {
-	p, err := d.store.PanelIdentity(ctx, panelID)
+func (d *PanelDriver) PutGrant(ctx context.Context, panelID string, g access.Grant) (int64, error) {
+	p, err := d.Reach.Store.PanelIdentity(ctx, panelID)
 	if err != nil {
 		return 0, err
 	}
-	if p.Address == "" {
-		return 0, fmt.Errorf("%w: it has announced no address", activities.ErrPanelUnreachable)
+	target, err := d.Reach.Panel(ctx, p)
+	if err != nil {
+		return 0, panelError(err)
 	}
-	wire, err := api.WireGrants(ctx, d.store, p, []access.Grant{g})
+	wire, err := WireGrants(ctx, d.Reach.Store, p, []access.Grant{g})
 	if err != nil {
 		return 0, err
 	}
-	lease, err := d.store.RenewLease(ctx, p, time.Now())
+	lease, err := d.Reach.Store.RenewLease(ctx, p, d.Reach.now())
 	if err != nil {
 		return 0, err
 	}
 	wire[0].LeaseUntil = &lease
 	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
-	ack, err := d.client.PutGrant(ctx, panel.Target{PanelID: p.ID, Address: p.Address, PublicKey: p.PublicKey}, wire[0])
+	ack, err := d.Client.PutGrant(ctx, target, wire[0])
 	return ack.Revision, deliveryError(err)
 }
 
 // PutPolicy implements activities.Panels.
-func (d *panelDriver) PutPolicy(ctx context.Context, panelID string, policy access.PanelPolicy) (int64, error) {
-	p, err := d.store.PanelIdentity(ctx, panelID)
+func (d *PanelDriver) PutPolicy(ctx context.Context, panelID string, policy access.PanelPolicy) (int64, error) {
+	p, err := d.Reach.Store.PanelIdentity(ctx, panelID)
 	if err != nil {
 		return 0, err
 	}
-	if p.Address == "" {
-		return 0, fmt.Errorf("%w: it has announced no address", activities.ErrPanelUnreachable)
+	target, err := d.Reach.Panel(ctx, p)
+	if err != nil {
+		return 0, panelError(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
-	ack, err := d.client.PutPolicy(ctx, panel.Target{PanelID: p.ID, Address: p.Address, PublicKey: p.PublicKey}, api.WirePolicies([]access.PanelPolicy{policy})[0])
+	ack, err := d.Client.PutPolicy(ctx, target, WirePolicies([]access.PanelPolicy{policy})[0])
 	return ack.Version, deliveryError(err)
 }
 
 // Command implements activities.Commander.
-func (d *panelDriver) Command(ctx context.Context, c activities.Command) (activities.PanelAnswer, error) {
-	target := panel.Target{PanelID: c.PanelID, Address: c.Address, PublicKey: c.PublicKey}
-	result, err := d.client.Command(ctx, target, api.WireCommand(c))
+func (d *PanelDriver) Command(ctx context.Context, c activities.Command) (activities.PanelAnswer, error) {
+	target, err := d.Reach.PanelOf(ctx, c)
+	if err != nil {
+		return activities.PanelAnswer{}, panelError(err)
+	}
+	result, err := d.Client.Command(ctx, target, WireCommand(c))
 	if err != nil {
 		return activities.PanelAnswer{}, panelError(err)
 	}
