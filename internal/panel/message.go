@@ -182,13 +182,13 @@ type Event struct {
 
 // EventBatch reports events of one boot in order. An empty one says "I am here".
 type EventBatch struct {
-	BootID string    `json:"boot_id"`
-	At     time.Time `json:"at,omitzero"` // its own clock, with milliseconds
-	Events []Event   `json:"events"`
+	BootID string `json:"boot_id"`
+	// EngineKeyIDs names the engine's keys that the panel trusts (P1).
+	EngineKeyIDs []string  `json:"engine_key_ids,omitempty"`
+	At           time.Time `json:"at,omitzero"` // its own clock, with milliseconds
+	Events       []Event   `json:"events"`
 	// LeaseUntil is the lease that the panel holds; none: it holds none.
 	LeaseUntil *time.Time `json:"lease_until,omitempty"`
-	// EngineKeyIDs names the engine's keys that the panel trusts (P1).
-	EngineKeyIDs []string `json:"engine_key_ids,omitempty"`
 }
 
 // EventsAck says up to which event of the boot the engine has everything.
