@@ -24,6 +24,7 @@ type route struct {
 	ownClaim     bool          // the handler claims the idempotency key in its own transaction
 	unkeyed      bool          // a POST that is repeatable by its own means
 	body         int64         // the largest body, in bytes
+	noContent    bool          // it may answer 204 instead
 	register     func(*service, huma.API)
 }
 
@@ -33,6 +34,9 @@ type option func(*route)
 // created answers 201, accepted 202.
 func created(r *route)  { r.status = http.StatusCreated }
 func accepted(r *route) { r.status = http.StatusAccepted }
+
+// orNoContent answers 204 where there is nothing to show.
+func orNoContent(r *route) { r.status, r.noContent = http.StatusOK, true }
 
 // claimsItself leaves the idempotency key to the handler: it is checked for its
 // form and found by [claimOf], but neither claimed nor completed around it.
@@ -80,6 +84,9 @@ func (s *service) operation(r route) huma.Operation {
 		Security:        r.needs.security(),
 		Description:     r.needs.describe(),
 		Middlewares:     huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody(r.body)},
+	}
+	if r.noContent {
+		op.Responses = map[string]*huma.Response{"204": {Description: http.StatusText(http.StatusNoContent)}}
 	}
 	if r.method == http.MethodPost && !r.unkeyed {
 		op.Parameters = []*huma.Param{idempotencyParameter()}

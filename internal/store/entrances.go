@@ -110,7 +110,7 @@ func (s *Store) UpdateEntrance(ctx context.Context, accountID, id string, seen i
 			return stale("entrance")
 		}
 		before, errBefore := encodeSchedules(e.Schedules)
-		shareable, panelID := e.Shareable, e.PanelID
+		known, panelID := access.Entrance{ID: e.ID, PropertyID: e.PropertyID, Shareable: e.Shareable, Schedules: e.Schedules}, e.PanelID
 		if err := change(&e); err != nil {
 			return err
 		}
@@ -134,8 +134,11 @@ func (s *Store) UpdateEntrance(ctx context.Context, accountID, id string, seen i
 		if err := keepRevision(ctx, tx, e.ID, e.Revision, entranceRevision(e), now); err != nil {
 			return err
 		}
-		if shareable == e.Shareable && string(before) == string(schedules) {
+		if known.Shareable == e.Shareable && string(before) == string(schedules) {
 			return nil
+		}
+		if err := entranceToTell(ctx, tx, e, known, now); err != nil { // I12
+			return err
 		}
 		return appendEvent(ctx, tx, policyChanged(e.AccountID, e.PropertyID, e.ID, e.Revision, now))
 	})
