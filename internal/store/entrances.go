@@ -97,6 +97,19 @@ func (s *Store) EntranceName(ctx context.Context, id string) (name string, err e
 	return name, err
 }
 
+// EntranceNames are the names of those of the entrances that there are, for the
+// engine's own use.
+func (s *Store) EntranceNames(ctx context.Context, ids []string) (map[string]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT id, name FROM entrances WHERE id = ANY($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	var id, name string
+	_, err = pgx.ForEachRow(rows, []any{&id, &name}, func() error { names[id] = name; return nil })
+	return names, err
+}
+
 // UpdateEntrance changes an entrance if it is still at the revision seen (0: any).
 // What is shareable and when holds for every decision from the commit on (I12). It
 // cannot move to another panel while live invitations name it.
