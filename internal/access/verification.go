@@ -88,7 +88,7 @@ func (v *PastVerification) at(f Facts, now time.Time) VerificationStatus {
 	}
 	usedSince := f.Use.VerifiedAt.After(v.ChangedAt) || f.Use.LastUsedAt.After(v.ChangedAt)
 	if !usedSince {
-		if before := v.Was.at(f, v.ChangedAt); before.State == VerificationMissing {
+		if before := v.Was.at(f, v.ChangedAt.Add(-1)); before.State == VerificationMissing {
 			return VerificationStatus{State: VerificationMissing, ValidUntil: before.ValidUntil}
 		}
 	}

@@ -214,7 +214,7 @@ func TestDeletedMemberIsErased(t *testing.T) {
 	}, noon)
 	w.ok(err)
 	events := w.number(`SELECT count(*) FROM events`)
-	w.ok(w.DeleteMember(ctx, s.accountID, s.member.ID, noon))
+	w.ok(w.RemoveMember(ctx, s.accountID, s.member.ID, "", noon))
 	p, err := w.Person(ctx, s.member.Person.ID)
 	w.ok(err)
 	if p.Name != "" || p.Email != "" || p.Mobile != "" {
@@ -242,7 +242,7 @@ func TestMemberAndGuestOfOneAddressAreApart(t *testing.T) {
 		return nil
 	}, noon)
 	w.ok(err)
-	w.ok(w.DeleteMember(ctx, s.accountID, both.ID, noon))
+	w.ok(w.RemoveMember(ctx, s.accountID, both.ID, "", noon))
 	shown, err := w.Invitation(ctx, s.accountID, inv.ID, noon)
 	w.ok(err)
 	if shown.Guest.Email != ana.Email || shown.Guest.Name != ana.Name {
