@@ -35,8 +35,17 @@ type option func(*route)
 func created(r *route)  { r.status = http.StatusCreated }
 func accepted(r *route) { r.status = http.StatusAccepted }
 
-// orNoContent answers 204 where there is nothing to show.
+// orNoContent is a DELETE that answers 200 where it has something to show, and else
+// 204.
 func orNoContent(r *route) { r.status, r.noContent = http.StatusOK, true }
+
+// bare takes the type of the body away from an answer that has none.
+func bare(c huma.Context, status string, body any) (any, error) {
+	if status == "204" {
+		c.SetHeader("Content-Type", "")
+	}
+	return body, nil
+}
 
 // claimsItself leaves the idempotency key to the handler: it is checked for its
 // form and found by [claimOf], but neither claimed nor completed around it.
@@ -67,6 +76,9 @@ func handle[I, O any](method, path string, needs needs, summary string, handler 
 			}
 			return out, nil
 		})
+		if r.noContent {
+			api.OpenAPI().Paths[path].Delete.Responses["204"] = &huma.Response{Description: http.StatusText(http.StatusNoContent)}
+		}
 	}
 	return r
 }
@@ -84,9 +96,6 @@ func (s *service) operation(r route) huma.Operation {
 		Security:        r.needs.security(),
 		Description:     r.needs.describe(),
 		Middlewares:     huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody(r.body)},
-	}
-	if r.noContent {
-		op.Responses = map[string]*huma.Response{"204": {Description: http.StatusText(http.StatusNoContent)}}
 	}
 	if r.method == http.MethodPost && !r.unkeyed {
 		op.Parameters = []*huma.Param{idempotencyParameter()}
