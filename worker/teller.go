@@ -8,8 +8,7 @@ import (
 
 // Changes is what a teller works on; internal/store satisfies it.
 type Changes interface {
-	// TellOfChange tells at most limit of those whom the oldest change of a property
-	// concerns, and reports how many it has looked at, zero if there is no more to tell.
+	// TellOfChange tells at most limit of those whom a change of a property concerns, and reports how many it has looked at, zero if there is no more to tell.
 	TellOfChange(ctx context.Context, limit int, now time.Time) (looked int, err error)
 }
 

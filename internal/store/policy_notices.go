@@ -32,9 +32,9 @@ func (c *policyChange) differences(f access.Facts) []access.Difference {
 	return access.PolicyDifferences(f, c.before, c.at)
 }
 
-// TellOfChange tells some more of those whom the oldest change of a property
-// concerns, at most limit, and reports how many it has looked at; zero says that
-// everybody has been told of everything. Each step is a transaction that writes the
+// TellOfChange tells some more of those whom a change of a property concerns, at
+// most limit, and reports how many it has looked at; zero says that everybody has been
+// told of everything. The changes of one property are told in their order. Each step is a transaction that writes the
 // messages and how far it has come, so that a crash neither loses nor repeats one
 // (I12). Several processes may do it at once.
 func (s *Store) TellOfChange(ctx context.Context, limit int, now time.Time) (looked int, err error) {
@@ -62,7 +62,7 @@ func (s *Store) TellOfChange(ctx context.Context, limit int, now time.Time) (loo
 		if invitations+reservations < limit { // everybody has been told
 			batch.Queue(`DELETE FROM policy_changes WHERE id = $1`, c.id)
 		} else {
-			batch.Queue(`UPDATE policy_changes SET last_invitation = $2, last_reservation = $3 WHERE id = $1`, c.id, c.lastInvitation, c.lastReservation)
+			batch.Queue(`UPDATE policy_changes SET last_invitation = $2, last_reservation = $3, steps = steps + 1 WHERE id = $1`, c.id, c.lastInvitation, c.lastReservation)
 		}
 		looked = invitations + reservations + 1
 		return tx.SendBatch(ctx, batch).Close()
@@ -76,7 +76,8 @@ func nextChange(ctx context.Context, tx pgx.Tx) (*policyChange, error) {
 	var zone string
 	err := tx.QueryRow(ctx, `SELECT c.id, c.property_id, c.entrance_id, c.before, c.after, p.time_zone, c.changed_at, c.last_invitation, c.last_reservation
 		FROM policy_changes c JOIN properties p ON p.id = c.property_id
-		ORDER BY c.changed_at, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED`).
+		WHERE NOT EXISTS (SELECT 1 FROM policy_changes e WHERE e.property_id = c.property_id AND (e.changed_at, e.id) < (c.changed_at, c.id))
+		ORDER BY c.steps, c.changed_at LIMIT 1 FOR UPDATE OF c SKIP LOCKED`).
 		Scan(&c.id, &c.propertyID, &c.entranceID, &before, &after, &zone, &c.at, &c.lastInvitation, &c.lastReservation)
 	if err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ CREATE TABLE policy_changes (
     after       jsonb NOT NULL,
     changed_at  timestamptz NOT NULL,
     last_invitation  text NOT NULL DEFAULT '',     -- how far telling has come
-    last_reservation text NOT NULL DEFAULT ''
+    last_reservation text NOT NULL DEFAULT '',
+    steps       integer NOT NULL DEFAULT 0         -- so that one property's thousands do not keep another's few waiting
 );
-CREATE INDEX policy_changes_by_time ON policy_changes (changed_at, id);
+CREATE INDEX policy_changes_by_property ON policy_changes (property_id, changed_at);
