@@ -32,5 +32,5 @@ func (d *delivery) addChanges(ctx context.Context, m store.QueuedMessage, data *
 // movedData is about what a removed member has given (I17).
 func (d *delivery) movedData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
 	name, err := d.store.MemberName(ctx, m.Params.MemberID)
-	return notify.Data{MemberName: name, Guests: m.Params.Guests, Visitors: m.Params.Visitors}, time.UTC, err
+	return notify.Data{MemberName: name, Invitations: m.Params.Guests, Reservations: m.Params.Visitors}, time.UTC, err
 }

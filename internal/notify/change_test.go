@@ -36,8 +36,8 @@ func TestI12EveryChangeIsASentence(t *testing.T) {
 
 // I17: who takes over is told how much, without the property of any one item.
 func TestI17TakingOver(t *testing.T) {
-	m := render(t, access.TemplateInvitationsMoved, "en", notify.Data{MemberName: "Ben", Guests: 12})
-	if !strings.Contains(m.Text, "12") || strings.Contains(m.Text, "Visitors") {
+	m := render(t, access.TemplateInvitationsMoved, "en", notify.Data{MemberName: "Ben", Invitations: 12})
+	if !strings.Contains(m.Text, "12") || strings.Contains(m.Text, "Reservations") {
 		t.Errorf("says:\n%s", m.Text)
 	}
 }

@@ -53,6 +53,9 @@ type Data struct {
 	VerifyBy   time.Time // verification_lapsing: until when the guest counts as verified
 	MemberName string    // invitations_moved: who was removed
 
+	Invitations  int // invitations_moved: how many the reader takes over
+	Reservations int
+
 	// Of a SmartBox that takes no codes (P7).
 	PanelName   string
 	LockedUntil time.Time
@@ -135,7 +138,7 @@ func (d Data) check(t Template) error {
 	case access.TemplateInvitationChanged, access.TemplateAccessRulesChanged:
 		return missing("Changes", len(d.Changes) == 0)
 	case access.TemplateInvitationsMoved:
-		return first(missing("MemberName", d.MemberName == ""), missing("Guests", d.Guests+d.Visitors == 0))
+		return first(missing("MemberName", d.MemberName == ""), missing("Invitations", d.Invitations+d.Reservations == 0))
 	case access.TemplatePanelLockout:
 		return first(missing("PanelName", d.PanelName == ""), missing("LockedUntil", d.LockedUntil.IsZero()))
 	case access.TemplateKeyLateHost, access.TemplateKeyMissing, access.TemplateVisitorIDSubmitted:

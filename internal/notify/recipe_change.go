@@ -31,7 +31,9 @@ func (w writer) composeChange(c *content, t Template) {
 		c.Notes = w.notes("invitation_left.nothing_to_do")
 	case access.TemplateInvitationsMoved:
 		c.Footer = w.Say("common.footer_without_property", nil) // it may be about several
-		c.Facts = w.facts(w.guestCount, w.visitorCount)
+		c.Facts = w.facts(
+			func() fact { return w.number("fact.invitation_count", w.data.Invitations) },
+			func() fact { return w.number("fact.reservation_count", w.data.Reservations) })
 		c.Notes = w.notes("invitations_moved.control")
 	case access.TemplateAccessRulesChanged:
 		w.composeRules(c)
