@@ -29,6 +29,7 @@ func (s *service) guestPages(engine *gin.Engine) {
 	engine.GET("/guest", s.forSignedIn(func(ctx context.Context, v *visitor) error { return s.guestPage(ctx, v, web.GuestNotice{}) }))
 	engine.POST("/guest/:id/accept", s.forSignedIn(s.pressing((*service).acceptMyInvitation, web.NoticeAccepted)))
 	engine.POST("/guest/:id/decline", s.forSignedIn(s.pressing((*service).declineMyInvitation, web.NoticeDeclined)))
+	engine.POST("/guest/:id/leave", s.forSignedIn(s.pressing((*service).leaveGuestKey, web.NoticeLeft)))
 	engine.POST("/guest/:id/unlock", s.forSignedIn(s.pressUnlock))
 	engine.POST("/guest/:id/verification", s.forSignedIn(s.pressVerify))
 	engine.GET("/guest/:id/verification", s.forSignedIn(s.tapPage))

@@ -27,6 +27,10 @@ type Facts struct {
 	Use        Use
 	Policy     Policy
 	Zone       *time.Location
+
+	// InviterRemoved says that the member who gave the access is none any more, and
+	// that nobody has taken their invitations over (I17).
+	InviterRemoved bool
 }
 
 // Decision is an answer and its reason. From is the earliest instant at which the
@@ -63,6 +67,9 @@ func DecideWithoutVerification(f Facts, e Entrance, now time.Time) Decision {
 	if d := decideState(inv, now); !d.Allowed {
 		return d
 	}
+	if f.InviterRemoved {
+		return inviterRemoved
+	}
 	if f.Policy.LockedDown() {
 		return lockedDown
 	}
@@ -90,6 +97,9 @@ func verificationMissing(f Facts) Decision {
 	return Decision{Code: CodeVerificationRequired, Rule: rule, Detail: detail}
 }
 
+// inviterRemoved is the answer to guests of a member who is none any more (I17).
+var inviterRemoved = Decision{Code: CodeNotActive, Rule: "I17", Detail: "The member who gave this access has been removed. Ask the property for a new invitation."}
+
 // lockedDown is the answer to every guest and visitor of a property under lock-down.
 var lockedDown = Decision{Code: CodeLockedDown, Rule: "I17", Detail: "The property is locked down. Nobody is let in until its manager lifts that; keys can be returned."}
 
@@ -100,6 +110,9 @@ func decideState(inv *Invitation, now time.Time) Decision {
 	case InvitationInvited, InvitationCreating:
 		return Decision{Code: CodeNotActive, Rule: "I4", Detail: "The invitation has not been accepted yet. Accept it first."}
 	case InvitationEnded:
+		if !inv.LeftAt.IsZero() {
+			return Decision{Code: CodeNotActive, Rule: "I17", Detail: "The guest has given up this access."}
+		}
 		return Decision{Code: CodeOutsideWindow, Rule: "I1", Detail: "The time of this invitation is over. Ask the inviter for a new one."}
 	case InvitationRevoked:
 		return Decision{Code: CodeNotActive, Rule: "I13", Detail: "The inviter has removed this access."}

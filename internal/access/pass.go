@@ -16,6 +16,8 @@ func DecidePass(f Facts, now time.Time) (d Decision, until time.Time) {
 		return d, time.Time{}
 	}
 	switch {
+	case f.InviterRemoved:
+		return inviterRemoved, time.Time{}
 	case f.Policy.LockedDown():
 		return lockedDown, time.Time{}
 	case !f.Policy.SharingEnabled:

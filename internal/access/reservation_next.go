@@ -118,7 +118,7 @@ func (r *Reservation) Fire(d Deadline, now time.Time) {
 	case ActionLate:
 		r.LateTold = now
 		r.change(EventKeyLate, d.At, "", "")
-	case ActionWait, ActionRecord, ActionExpire, ActionReviewVerification, ActionClose, ActionStart, ActionLapse, ActionLook, ActionCheckKey:
+	case ActionWait, ActionRecord, ActionExpire, ActionReviewVerification, ActionClose, ActionStart, ActionLapse, ActionWarn, ActionLook, ActionCheckKey:
 	}
 }
 

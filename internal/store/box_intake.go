@@ -124,7 +124,7 @@ func batteryReported(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent
 
 // tellManagers writes to those who look after the property of a panel.
 func tellManagers(ctx context.Context, tx pgx.Tx, from reporter, template access.Template, at time.Time, key string, now time.Time) error {
-	rows, err := tx.Query(ctx, `SELECT person_id FROM members WHERE account_id = $1 AND $2 = ANY(property_ids) AND role IN ('manager', 'host')`,
+	rows, err := tx.Query(ctx, `SELECT person_id FROM members WHERE account_id = $1 AND $2 = ANY(property_ids) AND role IN ('manager', 'host') AND removed_at IS NULL`,
 		from.accountID, from.propertyID)
 	if err != nil {
 		return err

@@ -146,6 +146,7 @@ func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest
 	var shareable *bool
 	var revision *int64
 	err := db.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone,
+			EXISTS (SELECT 1 FROM members m WHERE m.id = i.inviter_id AND m.removed_at IS NOT NULL),
 			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, n.public_key,
 			n.polled_at, n.engine_key_ids, g.desired_revision, coalesce(d.desired_version, 0)
 		FROM invitations i
@@ -156,8 +157,8 @@ func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest
 		LEFT JOIN panel_policies d ON d.panel_id = n.id AND d.entrance_id = e.id
 		WHERE i.id = $1 AND ($3 = '' OR i.account_id = $3) AND ($4::bytea IS NULL OR i.guest_index = $4) AND i.state <> 'creating'`,
 		q.InvitationID, q.EntranceID, q.AccountID, q.GuestIndex).
-		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &d.publicKey,
-			&polled, &d.engineKeyIDs, &revision, &d.policyVersion)
+		Scan(&facts, &verified, &used, &policy, &zone, &d.facts.InviterRemoved, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID,
+			&address, &d.publicKey, &polled, &d.engineKeyIDs, &revision, &d.policyVersion)
 	if isNoRows(err) {
 		return nil, directory.NotFound("invitation", q.InvitationID)
 	}
@@ -305,7 +306,7 @@ const recordOpenedSQL = `WITH done AS (
 		INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
 		SELECT $7, done.account_id, m.person_id, $8, used.id, jsonb_build_object('at', $9::text, 'entrance_id', done.entrance_id),
 			'command/' || $1 || '/' || $8, $6, $6
-		FROM done, used JOIN members m ON m.id = used.inviter_id WHERE m.preferences ->> 'unlocks' IS DISTINCT FROM 'muted'
+		FROM done, used JOIN members m ON m.id = used.inviter_id AND m.removed_at IS NULL WHERE m.preferences ->> 'unlocks' IS DISTINCT FROM 'muted'
 		ON CONFLICT DO NOTHING RETURNING id),
 	woken AS (
 		INSERT INTO wakeups (workflow_id, due_at) SELECT $10, $6 FROM told RETURNING workflow_id)

@@ -76,10 +76,11 @@ const (
 	NoticeAccepted = "accepted"
 	NoticeDeclined = "declined"
 	NoticeVerified = "verified"
+	NoticeLeft     = "left"
 )
 
 var (
-	guestGood = []string{NoticeUnlocked, NoticeAccepted, NoticeDeclined, NoticeVerified}
+	guestGood = []string{NoticeUnlocked, NoticeAccepted, NoticeDeclined, NoticeVerified, NoticeLeft}
 	// guestReasons are why an entrance does not open; they have a sentence beside the
 	// entrance and, like all that a button can be answered, one as a notice.
 	guestReasons = []string{
@@ -154,7 +155,7 @@ func (v GuestView) content(say *wording.Voice) guestContent {
 		Language: say.Language(), Title: say.Say("guest.title", nil), View: v, SignedIn: say.Say("guest.signed_in", v), Labels: map[string]string{},
 	}
 	for _, label := range []string{"sign_out", "waiting", "accept", "decline", "unlock", "verify", "empty", "empty_hint", "no_tap", "no_tap_panel", "no_tap_phone",
-		"no_tap_help", "install", "install_hint"} {
+		"no_tap_help", "install", "install_hint", "leave", "leave_hint", "leave_button"} {
 		c.Labels[label] = say.Say("guest.label."+label, nil)
 	}
 	for _, i := range v.Waiting {
