@@ -23,6 +23,12 @@ type Question struct {
 	At         time.Time
 }
 
+// Explanation is a decision, and for a reservation the key that it is about.
+type Explanation struct {
+	access.Decision
+	KeyID string
+}
+
 // IsInvitation and IsReservation say what an item is by its id.
 func IsInvitation(itemID string) bool  { return strings.HasPrefix(itemID, "inv_") }
 func IsReservation(itemID string) bool { return strings.HasPrefix(itemID, "res_") }
@@ -30,21 +36,22 @@ func IsReservation(itemID string) bool { return strings.HasPrefix(itemID, "res_"
 // Explain decides as unlock and pickup do: before now on what was committed at the
 // instant in question; from now on on what is committed now, with nothing but time
 // going on.
-func (s *Store) Explain(ctx context.Context, q Question, now time.Time) (access.Decision, error) {
+func (s *Store) Explain(ctx context.Context, q Question, now time.Time) (x Explanation, err error) {
 	q.At, now = instant(q.At), instant(now)
 	past := q.At.Before(now)
 	if IsReservation(q.ItemID) {
 		f, err := s.keyFactsAt(ctx, q, past)
 		if err != nil {
-			return access.Decision{}, err
+			return x, err
 		}
-		return access.DecideAboutKey(q.Op, f, q.At), nil
+		return Explanation{access.DecideAboutKey(q.Op, f, q.At), f.Reservation.KeyID}, nil
 	}
 	f, e, err := s.doorFactsAt(ctx, q, past)
 	if err != nil {
-		return access.Decision{}, err
+		return x, err
 	}
-	return access.DecideAtEntrance(q.Op, f, e, q.At), nil
+	x.Decision = access.DecideAtEntrance(q.Op, f, e, q.At)
+	return x, nil
 }
 
 func (s *Store) doorFactsAt(ctx context.Context, q Question, past bool) (access.Facts, access.Entrance, error) {

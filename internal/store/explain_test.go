@@ -327,7 +327,7 @@ func TestE5WhatCannotBeKnown(t *testing.T) {
 	side := w.entrance(s.panel)
 	inv := w.invite(s, ana, time.Time{})
 	now := noon.Add(10 * time.Hour)
-	ask := func(change func(*store.Question)) (access.Decision, error) {
+	ask := func(change func(*store.Question)) (store.Explanation, error) {
 		q := store.Question{AccountID: s.accountID, ItemID: inv.ID, EntranceID: s.entrance.ID, Op: access.OpUnlock, At: noon.Add(time.Hour)}
 		change(&q)
 		return w.Explain(ctx, q, now)
