@@ -318,6 +318,47 @@ func TestE5LateReports(t *testing.T) {
 	}
 }
 
+// E5, I5: what one guest has done does not count for the guest who takes their
+// place, and still counts for the time before.
+func TestE5AnotherGuestBeginsWithNothing(t *testing.T) {
+	w := open(t)
+	s := w.site()
+	ctx := t.Context()
+	w.reachable(s.panel.ID)
+	_, err := w.UpdateProperty(ctx, s.accountID, s.property.ID, 0, func(p *directory.Property) error {
+		p.Policy.Verification = access.VerificationOnSite
+		return nil
+	}, noon)
+	w.ok(err)
+	inv := w.invite(s, ana, time.Time{})
+	at := func(hours int) time.Time { return noon.Add(time.Duration(hours) * time.Hour) }
+	record := func(hours int, change func(*access.Invitation) error) {
+		inv.Confirm(inv.Revision)
+		w.ok(change(&inv))
+		_, err := w.RecordInvitation(ctx, inv, at(hours))
+		w.ok(err)
+	}
+	record(1, func(inv *access.Invitation) error { return inv.Accept(at(1)) })
+	q := activities.UnlockRequest{AccountID: s.accountID, InvitationID: inv.ID, EntranceID: s.entrance.ID}
+	token, _, err := w.StartVerification(ctx, q, at(2))
+	w.ok(err)
+	_, err = w.DecideTap(ctx, store.Tap{PanelID: s.panel.ID, TapID: "1", Token: token, EntranceID: s.entrance.ID, BootID: "boot"}, at(2))
+	w.ok(err)
+	personID, err := w.AddCorrectedGuest(ctx, s.accountID, directory.Person{Name: "Bea", Email: "bea@example.com", Locale: "en"}, at(3))
+	w.ok(err)
+	record(4, func(inv *access.Invitation) error {
+		inv.State = access.InvitationInvited // no rule lets an invitation go back; the facts hold without it
+		return inv.Edit(at(4), access.Edit{GuestID: personID}, "")
+	})
+	record(5, func(inv *access.Invitation) error { return inv.Accept(at(5)) })
+	for hours, want := range map[int]string{0: "I4", 1: "I9", 2: "I7", 3: "I7", 4: "I4", 5: "I9", 100: "I9"} {
+		x, err := w.Explain(ctx, store.Question{AccountID: s.accountID, ItemID: inv.ID, EntranceID: s.entrance.ID, Op: access.OpUnlock, At: at(hours)}, at(50))
+		if err != nil || x.Rule != want {
+			t.Errorf("at hour %d: %+v, %v; want %s", hours, x, err, want)
+		}
+	}
+}
+
 // E5, E8: what is another account's is not found; what is gone is explained for when
 // it was there; what was not kept is said not to be known.
 func TestE5WhatCannotBeKnown(t *testing.T) {
