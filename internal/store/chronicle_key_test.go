@@ -162,11 +162,14 @@ func (s *keyStory) report() {
 	if s.chance(45) {
 		event.Type = "key_taken"
 	}
-	if s.chance(15) {
-		event.KeyID, event.Type = s.other.ID, "key_returned"
-	}
 	if s.chance(30) {
 		event.At = s.now.Add(-time.Duration(s.r.IntN(48*60)) * time.Minute)
+	}
+	if s.chance(20) {
+		event.KeyID, event.Type = s.other.ID, "key_returned"
+		if c, err := s.Custody(s.t.Context(), s.flat.accountID, s.flat.key.ID); s.chance(70) && err == nil && c.PanelID == box.ID {
+			event.Slot, event.At = c.Slot, c.Since.Add(-time.Minute) // whatever came in between, the slot is the other key's
+		}
 	}
 	s.seqs[box.ID]++
 	event.Seq = s.seqs[box.ID]
