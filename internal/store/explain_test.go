@@ -45,7 +45,7 @@ func current(n int, from func(int) time.Time, at time.Time) int {
 // before an item was made, that it had not been.
 func TestE5HistoryAgreesWithDecisions(t *testing.T) {
 	w := open(t)
-	const guests, guestInstants, keys, keyInstants, steps = 100, 750, 50, 500, 25
+	const guests, guestInstants, keys, keyInstants, steps = 80, 950, 40, 600, 25
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	cases, seen := 0, tally{}
