@@ -135,6 +135,7 @@ func (s *service) description() huma.Config {
 		},
 		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
 		DefaultFormat:                "application/json",
+		Transformers:                 []huma.Transformer{bare},
 		RejectUnknownQueryParameters: true,
 	}
 }

@@ -128,6 +128,23 @@ func (s *service) listGuestKeys(ctx context.Context, _ *struct{}) (*output[List[
 	return listOf(keys, "", func(k GuestKeys) GuestKeys { return k }), nil
 }
 
+// leaveGuestKey gives the access up for the guest who has it (I17). Somebody
+// else's is not found.
+func (s *service) leaveGuestKey(ctx context.Context, in *ByID) (*entity[Invitation], error) {
+	read := func() (store.Invitation, error) { return s.mine(ctx, in.ID, time.Now()) }
+	if _, err := read(); err != nil {
+		return nil, err
+	}
+	if err := settle(func() error { return s.Items.LeaveInvitation(ctx, in.ID, s.updateID(ctx)) }, read, (*access.Invitation).Leave); err != nil {
+		return nil, err
+	}
+	inv, err := read()
+	if err != nil {
+		return nil, err
+	}
+	return entityOf(inv.Invitation.Revision, invitationOf(inv, time.Now())), nil
+}
+
 func (s *service) getGuestVerification(ctx context.Context, in *ByID) (*output[VerificationAttempt], error) {
 	now := time.Now()
 	inv, err := s.mine(ctx, in.ID, now)

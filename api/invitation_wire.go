@@ -68,7 +68,7 @@ type Verification struct {
 // ComingDeadline is something that will happen by itself (T3).
 type ComingDeadline struct {
 	At   time.Time `json:"at"`
-	What string    `json:"what" enum:"expire,resend,start,verification_lapse,end"`
+	What string    `json:"what" enum:"expire,resend,start,verification_warning,verification_lapse,end"`
 }
 
 func invitationOf(inv store.Invitation, now time.Time) Invitation {

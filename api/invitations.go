@@ -22,6 +22,7 @@ type Items interface {
 	EditInvitation(ctx context.Context, id, updateID string, q workflows.EditRequest) error
 	ResendInvitation(ctx context.Context, id, updateID string, q workflows.ResendRequest) error
 	RevokeInvitation(ctx context.Context, id, updateID string, q workflows.RevokeRequest) error
+	LeaveInvitation(ctx context.Context, id, updateID string) error
 	RequireVerification(ctx context.Context, id, updateID string, q workflows.ActorRequest) error
 }
 
@@ -300,8 +301,9 @@ func (s *service) changeInvitation(ctx context.Context, in *changeInvitationInpu
 // editOf resolves what the caller wrote: local times, ids, the corrected address.
 func (s *service) editOf(ctx context.Context, in *changeInvitationInput, inv store.Invitation, now time.Time) (access.Edit, error) {
 	var edit access.Edit
+	var err error
 	trial := inv.Invitation
-	if err := trial.Edit(now, access.Edit{}, ""); err != nil {
+	if err = trial.Edit(now, access.Edit{}, ""); err != nil {
 		return edit, err
 	}
 	b := &in.Body
@@ -323,11 +325,10 @@ func (s *service) editOf(ctx context.Context, in *changeInvitationInput, inv sto
 			return edit, err
 		}
 		guest := directory.Person{Name: inv.Guest.Name, Email: b.Guest.Email, Locale: inv.Guest.Locale}
-		guestID, err := s.Store.AddCorrectedGuest(ctx, accountID(ctx), guest, now)
+		edit.GuestID, edit.Until, err = s.Store.AddCorrectedGuest(ctx, inv.Invitation, guest, now)
 		if err != nil {
 			return edit, err
 		}
-		edit.GuestID = guestID
 	}
 	return edit, nil
 }

@@ -114,10 +114,6 @@ func (s *service) changeMember(ctx context.Context, in *changeMemberInput) (*ent
 	return entityOf(m.Revision, memberOf(m)), nil
 }
 
-func (s *service) deleteMember(ctx context.Context, in *ByID) (*struct{}, error) {
-	return nil, s.Store.DeleteMember(ctx, accountID(ctx), in.ID, time.Now())
-}
-
 func (c PreferencesChange) apply(p *directory.Preferences) {
 	if c.Unlocks.Sent {
 		p.Unlocks = directory.Notification(c.Unlocks.Value)

@@ -42,9 +42,9 @@ func (s *service) pages(engine *gin.Engine, document *huma.OpenAPI) error {
 	assets := gin.WrapH(web.Assets())
 	engine.GET("/assets/*file", cacheable, assets)
 	engine.HEAD("/assets/*file", cacheable, assets)
-	engine.GET("/i/:token", s.invitationPage)
 	s.visitPages(engine)
 	s.signInPages(engine)
+	s.guestPages(engine)
 	if s.Outbox {
 		engine.GET("/dev/outbox", s.outbox)
 	}

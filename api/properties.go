@@ -11,10 +11,13 @@ import (
 
 // Property is a building or site on the wire.
 type Property struct {
-	ID        string    `json:"id" example:"prop_d4k2m1c7h1qg00f3v5tg"`
-	Name      string    `json:"name"`
-	TimeZone  string    `json:"time_zone" doc:"IANA name" example:"Europe/Madrid"`
-	Policy    Policy    `json:"policy"`
+	ID       string `json:"id" example:"prop_d4k2m1c7h1qg00f3v5tg"`
+	Name     string `json:"name"`
+	TimeZone string `json:"time_zone" doc:"IANA name" example:"Europe/Madrid"`
+	Policy   Policy `json:"policy"`
+
+	LockedDownAt *time.Time `json:"locked_down_at" doc:"Since when all guests and visitors are refused; null: they are not"`
+
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	Revision  int64     `json:"revision"`
@@ -110,13 +113,29 @@ func (s *service) changeProperty(ctx context.Context, in *changePropertyInput) (
 	return entityOf(p.Revision, propertyOf(p)), nil
 }
 
+type lockDownInput struct {
+	ByID
+	Body struct {
+		On bool `json:"on" doc:"true: refuse all guests and visitors; false: lift that"`
+	} `nameHint:"LockDown"`
+}
+
+// lockDown refuses everybody at once, drop-off excepted, or lifts that (I17).
+func (s *service) lockDown(ctx context.Context, in *lockDownInput) (*entity[Property], error) {
+	p, err := s.Store.LockDown(ctx, accountID(ctx), in.ID, in.Body.On, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return entityOf(p.Revision, propertyOf(p)), nil
+}
+
 func (s *service) deleteProperty(ctx context.Context, in *ByID) (*struct{}, error) {
 	return nil, s.Store.DeleteProperty(ctx, accountID(ctx), in.ID, time.Now())
 }
 
 func propertyOf(p directory.Property) Property {
 	return Property{
-		ID: p.ID, Name: p.Name, TimeZone: p.TimeZone, Policy: policyOf(p.Policy),
+		ID: p.ID, Name: p.Name, TimeZone: p.TimeZone, Policy: policyOf(p.Policy), LockedDownAt: instant(p.Policy.LockedSince),
 		CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC(), Revision: p.Revision,
 	}
 }

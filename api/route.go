@@ -24,6 +24,7 @@ type route struct {
 	ownClaim     bool          // the handler claims the idempotency key in its own transaction
 	unkeyed      bool          // a POST that is repeatable by its own means
 	body         int64         // the largest body, in bytes
+	noContent    bool          // it may answer 204 instead
 	register     func(*service, huma.API)
 }
 
@@ -33,6 +34,18 @@ type option func(*route)
 // created answers 201, accepted 202.
 func created(r *route)  { r.status = http.StatusCreated }
 func accepted(r *route) { r.status = http.StatusAccepted }
+
+// orNoContent is a DELETE that answers 200 where it has something to show, and else
+// 204.
+func orNoContent(r *route) { r.status, r.noContent = http.StatusOK, true }
+
+// bare takes the type of the body away from an answer that has none.
+func bare(c huma.Context, status string, body any) (any, error) {
+	if status == "204" {
+		c.SetHeader("Content-Type", "")
+	}
+	return body, nil
+}
 
 // claimsItself leaves the idempotency key to the handler: it is checked for its
 // form and found by [claimOf], but neither claimed nor completed around it.
@@ -63,6 +76,9 @@ func handle[I, O any](method, path string, needs needs, summary string, handler 
 			}
 			return out, nil
 		})
+		if r.noContent {
+			api.OpenAPI().Paths[path].Delete.Responses["204"] = &huma.Response{Description: http.StatusText(http.StatusNoContent)}
+		}
 	}
 	return r
 }

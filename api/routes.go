@@ -12,13 +12,14 @@ func (s *service) routes() []route {
 		handle(http.MethodGet, "/v1/properties", readDirectory, "List properties", (*service).listProperties),
 		handle(http.MethodGet, "/v1/properties/{id}", readDirectory, "Get a property", (*service).getProperty),
 		handle(http.MethodPatch, "/v1/properties/{id}", editDirectory, "Change a property or its policy", (*service).changeProperty),
+		handle(http.MethodPost, "/v1/properties/{id}/lockdown", editDirectory, "Lock a property down, or lift that", (*service).lockDown),
 		handle(http.MethodDelete, "/v1/properties/{id}", editDirectory, "Delete a property", (*service).deleteProperty),
 
 		handle(http.MethodPost, "/v1/members", editDirectory, "Create a member", (*service).createMember, created),
 		handle(http.MethodGet, "/v1/members", readDirectory, "List members", (*service).listMembers),
 		handle(http.MethodGet, "/v1/members/{id}", readDirectory, "Get a member", (*service).getMember),
 		handle(http.MethodPatch, "/v1/members/{id}", editDirectory, "Change a member", (*service).changeMember),
-		handle(http.MethodDelete, "/v1/members/{id}", editDirectory, "Delete a member", (*service).deleteMember),
+		handle(http.MethodDelete, "/v1/members/{id}", editDirectory, "Remove a member, or see what that would revoke", (*service).deleteMember, orNoContent),
 
 		handle(http.MethodPost, "/v1/panels", editDirectory, "Create a panel and its enrolment code", (*service).createPanel, created),
 		handle(http.MethodGet, "/v1/panels", readDirectory, "List panels", (*service).listPanels),
@@ -94,6 +95,7 @@ func (s *service) routes() []route {
 		handle(http.MethodPost, "/v1/me/guest-keys/{id}/unlock", session, "Unlock an entrance", (*service).unlockGuestKey, claimsItself),
 		handle(http.MethodPost, "/v1/me/guest-keys/{id}/verification", session, "Get a tap token for on-site verification", (*service).startGuestVerification, created),
 		handle(http.MethodGet, "/v1/me/guest-keys/{id}/verification", session, "Get the latest verification attempt", (*service).getGuestVerification),
+		handle(http.MethodPost, "/v1/me/guest-keys/{id}/leave", session, "Give up the access", (*service).leaveGuestKey),
 
 		// Events
 		handle(http.MethodGet, "/v1/events", readEvents, "List events, newest first", (*service).listEvents),

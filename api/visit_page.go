@@ -116,23 +116,20 @@ func (s *service) pressSlot(ctx context.Context, c *gin.Context, purpose activit
 		q.PanelID = ""
 	}
 	if press := field("press"); press != "" {
-		q.Keyed = activities.Keyed{Scope: idempotencyPublicCallers}
-		q.RequestHash = hash([]byte(q.Token), []byte(purpose), []byte(press), []byte(q.PanelID), []byte(q.PanelCode))
-		q.Key = hash([]byte("page"), q.RequestHash)
+		q.Keyed = pressOf([]byte(q.Token), []byte(purpose), []byte(press), []byte(q.PanelID), []byte(q.PanelCode))
 	}
-	answer, err := s.openSlotFor(ctx, q)
-	for errors.Is(err, store.ErrInProgress) { // pressed twice in a moment: the browser shows only the second answer
-		select {
-		case <-time.After(underWayPause):
-			answer, err = s.openSlotFor(ctx, q)
-		case <-ctx.Done():
-			err = ctx.Err()
+	slot := 0
+	err := whileUnderWay(ctx, func() error {
+		answer, err := s.openSlotFor(ctx, q)
+		if err == nil {
+			slot = answer.Body.Slot
 		}
-	}
+		return err
+	})
 	if err != nil {
 		return web.VisitNotice{}, err
 	}
-	return web.VisitNotice{Code: opened, Slot: answer.Body.Slot}, nil
+	return web.VisitNotice{Code: opened, Slot: slot}, nil
 }
 
 // underWayPause is between two looks whether the first press has come to its end.

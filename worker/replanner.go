@@ -18,6 +18,9 @@ type Plans interface {
 	EndReplan(ctx context.Context, r activities.Replan) error
 	LiveReservations(ctx context.Context, propertyID, after string, limit int, now time.Time) ([]access.Reservation, error)
 	LocalInvitations(ctx context.Context, propertyID, after string, limit int, now time.Time) ([]access.Invitation, error)
+	// MistimedInvitations lists a property's unanswered invitations with other periods
+	// than its policy has, in the order of their ids, after one.
+	MistimedInvitations(ctx context.Context, r activities.Replan, after string, limit int, now time.Time) ([]string, error)
 	MoveWindows(ctx context.Context, moved []activities.MovedWindow) (taken bool, err error)
 }
 
@@ -25,11 +28,13 @@ type Plans interface {
 type Editor interface {
 	EditReservation(ctx context.Context, r access.Reservation, updateID string, q workflows.EditReservationRequest) error
 	EditInvitation(ctx context.Context, id, updateID string, q workflows.EditRequest) error
+	RetimeInvitation(ctx context.Context, id, updateID string, q workflows.RetimeRequest) error
 }
 
 // Replanner works out windows and deadlines of live items anew when the zone or
 // the policy of their property has changed (T4): those given in local time move,
-// those given with an offset never do. It is paced, so that a property with very many
+// those given with an offset never do; periods of answers and resends follow the
+// policy (I5, K11). It is paced, so that a property with very many
 // items does not slow down its doors; decisions follow the policy at once anyway.
 type Replanner struct {
 	Plans  Plans
@@ -66,7 +71,7 @@ func (p *Replanner) replan(ctx context.Context) error {
 		return err
 	}
 	for _, r := range waiting {
-		if err := errors.Join(p.reservations(ctx, r), p.invitations(ctx, r)); err != nil {
+		if err := errors.Join(p.reservations(ctx, r), p.invitations(ctx, r), p.answers(ctx, r)); err != nil {
 			return err
 		}
 		if err := p.Plans.EndReplan(ctx, r); err != nil {
@@ -97,7 +102,7 @@ func (p *Replanner) reservations(ctx context.Context, r activities.Replan) error
 		}
 		request := workflows.EditReservationRequest{ReservationEdit: access.ReservationEdit{Plan: &c.plan}}
 		id := fmt.Sprintf("replan-%s-%d", c.reservation.ID, r.ChangedAt.UnixMicro())
-		if err := p.edited(ctx, p.Editor.EditReservation(ctx, c.reservation, id, request)); err != nil {
+		if err := paced(ctx, p.Editor.EditReservation(ctx, c.reservation, id, request)); err != nil {
 			return err
 		}
 	}
@@ -166,7 +171,7 @@ func (p *Replanner) invitations(ctx context.Context, r activities.Replan) error 
 				continue
 			}
 			id := fmt.Sprintf("replan-%s-%d", item.ID, r.ChangedAt.UnixMicro())
-			if err := p.edited(ctx, p.Editor.EditInvitation(ctx, item.ID, id, workflows.EditRequest{Edit: access.Edit{Window: &window}})); err != nil {
+			if err := paced(ctx, p.Editor.EditInvitation(ctx, item.ID, id, workflows.EditRequest{Edit: access.Edit{Window: &window}})); err != nil {
 				return err
 			}
 		}
@@ -176,8 +181,30 @@ func (p *Replanner) invitations(ctx context.Context, r activities.Replan) error 
 	}
 }
 
-// edited paces, and lets pass what ended in this moment.
-func (p *Replanner) edited(ctx context.Context, err error) error {
+// answers hands the periods of the policy on to unanswered invitations (I5, K11).
+func (p *Replanner) answers(ctx context.Context, r activities.Replan) error {
+	for after := ""; ; {
+		mistimed, err := p.Plans.MistimedInvitations(ctx, r, after, replanPage, p.Clock())
+		if err != nil {
+			return err
+		}
+		for _, id := range mistimed {
+			after = id
+			q := workflows.RetimeRequest{ChangedAt: r.ChangedAt, TTL: r.Policy.InvitationTTL, Cooldown: r.Policy.ResendCooldown}
+			updateID := fmt.Sprintf("retime-%s-%d", id, r.ChangedAt.UnixMicro())
+			if err := paced(ctx, p.Editor.RetimeInvitation(ctx, id, updateID, q)); err != nil {
+				return err
+			}
+		}
+		if len(mistimed) < replanPage {
+			return nil
+		}
+	}
+}
+
+// paced holds the pace of many changes of items, and lets pass what ended in this
+// moment.
+func paced(ctx context.Context, err error) error {
 	var refusal *access.Refusal
 	if errors.As(err, &refusal) || errors.Is(err, workflows.ErrClosed) {
 		err = nil

@@ -1,8 +1,9 @@
 // Package worker serves the workflows and activities of Latchkey to Temporal, and
 // runs the loops that connect Postgres with Temporal: the [Dispatcher], which
 // wakes workflows for what transactions have committed, the [Sweeper], which
-// finishes what a crash left half made (BEHAVIOUR.md E1, E2), and the [Replanner],
-// which follows changed zones (T4).
+// finishes what a crash left half made (BEHAVIOUR.md E1, E2), the [Replanner], which
+// follows changed zones and policies (T4), the [Teller], which tells people of such
+// changes (I12), and the [Remover], which follows the removal of a member (I17).
 package worker
 
 import (

@@ -92,6 +92,21 @@ func (c *Client) RequireVerification(ctx context.Context, id, updateID string, q
 	return c.update(ctx, id, updateID, updateRequireVerification, q)
 }
 
+// LeaveInvitation gives the access up for the guest (I17).
+func (c *Client) LeaveInvitation(ctx context.Context, id, updateID string) error {
+	return c.update(ctx, id, updateID, updateLeave, None{})
+}
+
+// RetimeInvitation hands on the periods of a changed policy (I5, K11).
+func (c *Client) RetimeInvitation(ctx context.Context, id, updateID string, q RetimeRequest) error {
+	return c.update(ctx, id, updateID, updateRetime, q)
+}
+
+// MoveInvitation makes another member the inviter (I17).
+func (c *Client) MoveInvitation(ctx context.Context, id, updateID string, q MoveRequest) error {
+	return c.update(ctx, id, updateID, updateMove, q)
+}
+
 func (c *Client) update(ctx context.Context, id, updateID, name string, arg any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()

@@ -129,5 +129,19 @@ func (r *invitationRun) register(ctx workflow.Context) error {
 			func(ctx workflow.Context, q ActorRequest) error {
 				return s.RequireVerification(workflow.Now(ctx), q.ActorID)
 			}),
+		invitationRule(ctx, r, updateLeave, func(i *access.Invitation, now time.Time, _ None) error { return i.Leave(now) }),
+		invitationRule(ctx, r, updateRetime, func(i *access.Invitation, now time.Time, q RetimeRequest) error {
+			return i.Retime(now, q.ChangedAt, q.TTL, q.Cooldown)
+		}),
+		invitationRule(ctx, r, updateMove, func(i *access.Invitation, now time.Time, q MoveRequest) error {
+			return i.Move(now, q.To, q.ActorID)
+		}),
 	)
+}
+
+// invitationRule makes an update of a rule: tried on a copy by the validator,
+// applied by the handler.
+func invitationRule[Q any](ctx workflow.Context, r *invitationRun, name string, apply func(*access.Invitation, time.Time, Q) error) error {
+	return handle(ctx, &r.run, name, try(r.s, apply),
+		func(ctx workflow.Context, q Q) error { return apply(r.s, workflow.Now(ctx), q) })
 }

@@ -20,6 +20,9 @@ const (
 	updateResend              = "resend"
 	updateRevoke              = "revoke"
 	updateRequireVerification = "require_verification"
+	updateLeave               = "leave"
+	updateRetime              = "retime"
+	updateMove                = "move"
 	updateSubmitID            = "submit_visitor_id"
 	updateDecideID            = "decide_visitor_id"
 

@@ -1,6 +1,10 @@
 package workflows
 
-import "latchkey/internal/access"
+import (
+	"time"
+
+	"latchkey/internal/access"
+)
 
 // The arguments of updates. They travel through Temporal, so they hold ids and
 // instants only (E7).
@@ -16,6 +20,19 @@ type (
 	// EditRequest asks for a change of window, entrances or guest (I5, I14).
 	EditRequest struct {
 		access.Edit
+		ActorID string `json:"actor_id,omitzero"`
+	}
+
+	// RetimeRequest hands on the periods of a changed policy (I5, K11).
+	RetimeRequest struct {
+		ChangedAt time.Time     `json:"changed_at"`
+		TTL       time.Duration `json:"ttl"`
+		Cooldown  time.Duration `json:"cooldown"`
+	}
+
+	// MoveRequest makes another member the inviter or host (I17).
+	MoveRequest struct {
+		To      string `json:"to"`
 		ActorID string `json:"actor_id,omitzero"`
 	}
 

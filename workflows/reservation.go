@@ -123,6 +123,9 @@ func (r *reservationRun) register(ctx workflow.Context) error {
 		rule(ctx, r, updateRevoke, func(s *access.Reservation, now time.Time, q RevokeRequest) error {
 			return s.Revoke(now, q.ActorID, q.NoteID)
 		}),
+		rule(ctx, r, updateMove, func(s *access.Reservation, now time.Time, q MoveRequest) error {
+			return s.Move(now, q.To, q.ActorID)
+		}),
 		rule(ctx, r, updateSubmitID, func(s *access.Reservation, now time.Time, _ None) error {
 			return s.SubmitID(now)
 		}),

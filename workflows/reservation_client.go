@@ -33,6 +33,11 @@ func (c *Client) RevokeReservation(ctx context.Context, s access.Reservation, up
 	return c.reservation(ctx, s, updateID, updateRevoke, q)
 }
 
+// MoveReservation makes another member the host (I17).
+func (c *Client) MoveReservation(ctx context.Context, s access.Reservation, updateID string, q MoveRequest) error {
+	return c.reservation(ctx, s, updateID, updateMove, q)
+}
+
 // SubmitVisitorID notes that a photo ID has been supplied (K7).
 func (c *Client) SubmitVisitorID(ctx context.Context, s access.Reservation, updateID string) error {
 	return c.reservation(ctx, s, updateID, updateSubmitID, None{})

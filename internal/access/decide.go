@@ -27,6 +27,10 @@ type Facts struct {
 	Use        Use
 	Policy     Policy
 	Zone       *time.Location
+
+	// InviterRemoved says that the member who gave the access is none any more, and
+	// that nobody has taken their invitations over (I17).
+	InviterRemoved bool
 }
 
 // Decision is an answer and its reason. From is the earliest instant at which the
@@ -68,6 +72,9 @@ func DecideWithoutVerification(f Facts, e Entrance, now time.Time) Decision {
 	if d := decideState(inv, now); !d.Allowed {
 		return d
 	}
+	if f.InviterRemoved {
+		return Decision{Code: CodeNotActive, Rule: "I17", Detail: "The member who gave this access has been removed. Ask the property for a new invitation."}
+	}
 	if f.Policy.LockedDown() {
 		return lockedDown
 	}
@@ -98,6 +105,9 @@ func decideState(inv *Invitation, now time.Time) Decision {
 	case InvitationInvited:
 		return Decision{Code: CodeNotActive, Rule: "I4", Detail: "The invitation has not been accepted yet. Accept it first."}
 	case InvitationEnded:
+		if !inv.LeftAt.IsZero() {
+			return Decision{Code: CodeNotActive, Rule: "I17", Detail: "The guest has given up this access."}
+		}
 		return Decision{Code: CodeOutsideWindow, Rule: "I1", Detail: "The time of this invitation is over. Ask the inviter for a new one."}
 	case InvitationRevoked:
 		return Decision{Code: CodeNotActive, Rule: "I13", Detail: "The inviter has removed this access."}

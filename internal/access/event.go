@@ -12,10 +12,12 @@ const (
 	EventInvitationEdited   EventType = "invitation.edited"
 	EventInvitationRevoked  EventType = "invitation.revoked"
 	EventInvitationEnded    EventType = "invitation.ended"
+	EventInvitationLeft     EventType = "invitation.left" // the guest gave the access up (I17)
 
 	EventVerificationStarted       EventType = "verification.started"
 	EventVerificationSucceeded     EventType = "verification.succeeded"
 	EventVerificationWrongEntrance EventType = "verification.wrong_entrance"
+	EventVerificationLapsing       EventType = "verification.lapsing" // the warning (I11)
 	EventVerificationLapsed        EventType = "verification.lapsed"
 
 	EventEntranceOpened EventType = "entrance.opened"
@@ -51,4 +53,5 @@ const (
 	EventMessageSent    EventType = "message.sent"
 	EventMessageFailed  EventType = "message.failed"
 	EventPolicyChanged  EventType = "policy.changed"
+	EventMemberRemoved  EventType = "member.removed"
 )

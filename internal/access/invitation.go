@@ -1,9 +1,6 @@
 package access
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // InvitationState is where an invitation stands in its life.
 type InvitationState string
@@ -52,7 +49,9 @@ type Invitation struct {
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`  // when it expires unanswered (I5)
 	ResendAt   time.Time `json:"resend_at,omitzero"`   // the queued resend, if there is one (K11)
 	RequiredAt time.Time `json:"required_at,omitzero"` // when a manager last asked for verification (I10)
-	LapseAt    time.Time `json:"lapse_at,omitzero"`    // when to look whether verification has lapsed (I10)
+	LapseAt    time.Time `json:"lapse_at,omitzero"`    // when to look whether verification lapses soon or has lapsed (I10, I11)
+	AcceptedAt time.Time `json:"accepted_at,omitzero"` // I4; zero also for those accepted before it was kept
+	LeftAt     time.Time `json:"left_at,omitzero"`     // when the guest gave the access up (I17)
 
 	Ledger
 }
@@ -100,6 +99,9 @@ func (i *Invitation) open(now time.Time) error {
 	case InvitationRevoked:
 		return &Refusal{Code: CodeInvitationRevoked, Detail: "The inviter has removed this access. Ask them if you still need it."}
 	case InvitationEnded:
+		if !i.LeftAt.IsZero() {
+			return &Refusal{Code: CodeInvitationEnded, Detail: "The guest has given up this access. Send a new invitation if they need it again."}
+		}
 		return &Refusal{Code: CodeInvitationEnded, Detail: "The time of this invitation is over. Ask the inviter to send a new one."}
 	}
 	return nil
@@ -127,7 +129,7 @@ func (i *Invitation) Accept(now time.Time) error {
 	if err := i.Answerable(now); err != nil {
 		return err
 	}
-	i.State, i.ResendAt = InvitationAccepted, time.Time{}
+	i.State, i.ResendAt, i.AcceptedAt = InvitationAccepted, time.Time{}, now
 	i.change(EventInvitationAccepted, now, i.GuestID, "")
 	return nil
 }
@@ -179,49 +181,6 @@ func (i *Invitation) Resend(now time.Time, whenAllowed bool, actorID string) err
 	case i.ResendAt.IsZero():
 		i.ResendAt = allowed
 		i.touch(now)
-	}
-	return nil
-}
-
-// Edit is a change of what an invitation gives (I14) or, while it is unanswered,
-// of whom it is for (I5). Nil fields stay as they are.
-type Edit struct {
-	Window    *Window  `json:"window,omitempty"`
-	Entrances []string `json:"entrances,omitempty"`
-	GuestID   string   `json:"guest_id,omitempty"`
-}
-
-// Edit applies an edit. A new guest gets a link of their own at once; the old one
-// dies with the change (I5).
-func (i *Invitation) Edit(now time.Time, e Edit, actorID string) error {
-	if err := i.open(now); err != nil {
-		return err
-	}
-	newGuest := e.GuestID != "" && e.GuestID != i.GuestID
-	if newGuest {
-		if err := i.Answerable(now); err != nil {
-			return err
-		}
-	}
-	if e.Window != nil {
-		if err := e.Window.Check(); err != nil {
-			return err
-		}
-		i.Window = *e.Window
-	}
-	if len(e.Entrances) > 0 {
-		i.Entrances = slices.Clone(e.Entrances)
-	}
-	if newGuest {
-		i.GuestID = e.GuestID
-	}
-	i.change(EventInvitationEdited, now, actorID, "")
-	switch {
-	case newGuest:
-		i.sent(now)
-		i.change(EventInvitationSent, now, actorID, "")
-	case i.State == InvitationInvited:
-		i.ExpiresAt = earliest(i.SentAt.Add(i.TTL), i.Window.End)
 	}
 	return nil
 }

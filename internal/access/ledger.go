@@ -25,6 +25,8 @@ type Change struct {
 	ActorID  string    `json:"actor_id,omitzero"` // who did it; empty when the engine did
 	NoteID   string    `json:"note_id,omitzero"`  // the row that holds a person's own words, such as a reason (E7)
 	Silent   bool      `json:"silent,omitzero"`   // nobody is told, because it changes nothing for them
+
+	Differences []Difference `json:"differences,omitempty"` // what an edit changed, for who is told of it (I14)
 }
 
 // handledKept is how many update ids an item remembers.

@@ -25,6 +25,7 @@ const (
 const (
 	ActionStart Action = "start"
 	ActionLapse Action = "verification_lapse"
+	ActionWarn  Action = "verification_warning" // I11
 )
 
 // Deadline is something that will happen to an item by itself (T3).
@@ -94,7 +95,7 @@ func (i *Invitation) Fire(d Deadline, now time.Time) {
 		i.end(InvitationExpired, EventInvitationExpired, d.At, "", "")
 	case ActionEnd:
 		i.end(InvitationEnded, EventInvitationEnded, d.At, "", "")
-	case ActionWait, ActionRecord, ActionReviewVerification, ActionClose, ActionStart, ActionLapse, ActionLook, ActionRemind, ActionLate, ActionCheckKey:
+	case ActionWait, ActionRecord, ActionReviewVerification, ActionClose, ActionStart, ActionLapse, ActionWarn, ActionLook, ActionRemind, ActionLate, ActionCheckKey:
 	}
 }
 
@@ -111,6 +112,9 @@ func Coming(f Facts, now time.Time) []Deadline {
 		list = append(list, Deadline{At: f.Invitation.Window.Start, What: ActionStart})
 	}
 	if status := VerificationAt(f, now); state == InvitationAccepted && status.State == VerificationDone && !status.ValidUntil.IsZero() {
+		if status.WarnAt.After(now) {
+			list = append(list, Deadline{At: status.WarnAt, What: ActionWarn})
+		}
 		list = append(list, Deadline{At: status.ValidUntil, What: ActionLapse})
 	}
 	for _, d := range f.Invitation.Deadlines() {

@@ -23,6 +23,11 @@ const (
 	TemplateInvitationRevoked    Template = "invitation_revoked"
 	TemplateEntranceUnlocked     Template = "entrance_unlocked"
 	TemplateVerificationRequired Template = "verification_required"
+	TemplateVerificationLapsing  Template = "verification_lapsing" // I11
+	TemplateInvitationChanged    Template = "invitation_changed"   // new entrances or times (I14)
+	TemplateInvitationLeft       Template = "invitation_left"      // to the inviter (I17)
+	TemplateInvitationsMoved     Template = "invitations_moved"    // to who takes over from a removed member (I17)
+	TemplateAccessRulesChanged   Template = "access_rules_changed" // to all whom a change of the property concerns (I12)
 	TemplateSignInCode           Template = "sign_in_code"
 
 	TemplateAccessInstructions Template = "access_instructions"  // code and URL (K3, K11)
@@ -46,8 +51,9 @@ type Notice struct {
 }
 
 // Notices says who is told what about a change: the guest of a new or revoked
-// invitation (I2, I13) and of a demand to verify again (I10), the inviter of an
-// answer (I4), of silence (I5) and of an opened door (I7); the visitor of all that
+// invitation (I2, I13), of an edit (I14), of a demand to verify again (I10) and before
+// it comes by itself (I11), the inviter of an answer (I4), of silence (I5), of an
+// opened door (I7) and of a guest who has left (I17); the visitor of all that
 // changes for them (K3, K5, K6, K7, K10), both of a late key (K13), the host of what
 // waits for them (K7) or will be missing (K13).
 func Notices(t EventType) []Notice { return notices[t] }
@@ -60,6 +66,10 @@ var notices = map[EventType][]Notice{
 	EventInvitationRevoked:  {{PartyGuest, TemplateInvitationRevoked}},
 	EventEntranceOpened:     {{PartyInviter, TemplateEntranceUnlocked}},
 	EventVerificationLapsed: {{PartyGuest, TemplateVerificationRequired}},
+
+	EventInvitationEdited:    {{PartyGuest, TemplateInvitationChanged}},
+	EventInvitationLeft:      {{PartyInviter, TemplateInvitationLeft}},
+	EventVerificationLapsing: {{PartyGuest, TemplateVerificationLapsing}},
 
 	EventReservationCreated: {{PartyVisitor, TemplateAccessInstructions}},
 	EventInstructionsResent: {{PartyVisitor, TemplateAccessInstructions}},

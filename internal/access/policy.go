@@ -35,6 +35,12 @@ type Policy struct {
 	LateKeyAfter        time.Duration     `json:"late_key_after"`
 	OfflineLease        time.Duration     `json:"offline_lease"`
 
+	// VerificationChangedAt is when verification or its period last changed, and
+	// VerificationWas what held before: live invitations do not lapse by a change
+	// alone (I10). Set by [Policy.Succeed].
+	VerificationChangedAt time.Time         `json:"verification_changed_at,omitzero"`
+	VerificationWas       *PastVerification `json:"verification_was,omitempty"`
+
 	// LockedSince is when the property was locked down; zero: it is not. It is not
 	// part of what a manager edits: it has a call of its own (I17).
 	LockedSince time.Time `json:"locked_since,omitzero"`

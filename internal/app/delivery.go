@@ -82,10 +82,15 @@ func (d *delivery) compose(ctx context.Context, m store.QueuedMessage, now time.
 		data, zone, err = d.invitationData(ctx, m, now)
 	case "res":
 		data, zone, err = d.reservationData(ctx, m, now)
+	case "mem":
+		data, zone, err = d.movedData(ctx, m)
 	case "pan":
 		data, zone, err = d.panelData(ctx, m)
 	default:
 		data, err = d.signInData(m)
+	}
+	if err == nil {
+		err = d.addChanges(ctx, m, &data)
 	}
 	if err != nil {
 		return notify.Message{}, err
@@ -115,7 +120,7 @@ func (d *delivery) invitationData(ctx context.Context, m store.QueuedMessage, no
 	data := notify.Data{
 		InviterName: inv.Inviter.Name, GuestName: inv.Guest.Name, GuestEmail: inv.Guest.Email, PropertyName: inv.PropertyName,
 		StartsAt: inv.Invitation.Window.Start, EndsAt: inv.Invitation.Window.End, ExpiresAt: inv.Invitation.ExpiresAt,
-		AcceptURL: d.baseURL + "/i/" + token, OpenedAt: m.Params.At,
+		AcceptURL: d.baseURL + "/i/" + token, OpenedAt: m.Params.At, VerifyBy: m.Params.At,
 	}
 	for _, e := range inv.Entrances {
 		data.EntranceNames = append(data.EntranceNames, e.Name)

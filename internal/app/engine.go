@@ -95,6 +95,8 @@ func (e *engine) startWorker(baseURL string, sender notify.Sender) {
 	e.background((&worker.Dispatcher{Wakeups: e.store, Waker: items, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Sweeper{Claims: e.store, Creator: items, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Replanner{Plans: e.store, Editor: items, Clock: time.Now, Log: e.log}).Run)
+	e.background((&worker.Teller{Changes: e.store, Clock: time.Now, Log: e.log}).Run)
+	e.background((&worker.Remover{Removals: e.store, Mover: items, Clock: time.Now, Log: e.log}).Run)
 }
 
 // items is the way to the workflows.

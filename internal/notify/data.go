@@ -44,6 +44,15 @@ type Data struct {
 	NextStart       time.Time // key_missing: when the next reservation begins
 	HolderName      string    // key_missing: who had the key last, if that is known
 
+	// Of a change (I12, I14, I17). Guests and Visitors count whom it concerns of an
+	// inviter's or host's, who is the reader if ToMember is set.
+	Changes    []Change
+	ToMember   bool
+	Guests     int
+	Visitors   int
+	VerifyBy   time.Time // verification_lapsing: until when the guest counts as verified
+	MemberName string    // invitations_moved: who was removed
+
 	// Of a SmartBox that takes no codes (P7).
 	PanelName   string
 	LockedUntil time.Time
@@ -70,7 +79,13 @@ func (d Data) clean() Data {
 	d.PropertyName = plain(d.PropertyName, maxName)
 	d.EntranceName = plain(d.EntranceName, maxName)
 	d.Reason = plain(d.Reason, maxReason)
-	for _, name := range []*string{&d.HostName, &d.VisitorName, &d.KeyName, &d.HolderName, &d.PanelName} {
+	changes := make([]Change, 0, len(d.Changes))
+	for _, c := range d.Changes {
+		c.EntranceName = plain(c.EntranceName, maxName)
+		changes = append(changes, c)
+	}
+	d.Changes = changes
+	for _, name := range []*string{&d.MemberName, &d.HostName, &d.VisitorName, &d.KeyName, &d.HolderName, &d.PanelName} {
 		*name = plain(*name, maxName)
 	}
 	d.AccessNotes = plain(d.AccessNotes, maxNotes)
@@ -98,7 +113,7 @@ func (d Data) check(t Template) error {
 		}
 		return nil
 	}
-	if err := missing("PropertyName", d.PropertyName == "" && t != access.TemplateSignInCode); err != nil {
+	if err := missing("PropertyName", d.PropertyName == "" && t != access.TemplateSignInCode && t != access.TemplateInvitationsMoved); err != nil {
 		return err
 	}
 	switch t {
@@ -107,7 +122,7 @@ func (d Data) check(t Template) error {
 	case access.TemplateInvitation:
 		return first(missing("InviterName", d.InviterName == ""), missing("EntranceNames", len(d.EntranceNames) == 0),
 			missing("GuestEmail", d.GuestEmail == ""), missing("ExpiresAt", d.ExpiresAt.IsZero()), checkURL("AcceptURL", d.AcceptURL))
-	case access.TemplateInvitationAccepted, access.TemplateInvitationDeclined:
+	case access.TemplateInvitationAccepted, access.TemplateInvitationDeclined, access.TemplateInvitationLeft:
 		return missing("GuestName", d.Guest() == "")
 	case access.TemplateInvitationExpired:
 		return first(missing("GuestEmail", d.GuestEmail == ""), missing("ExpiresAt", d.ExpiresAt.IsZero()))
@@ -115,6 +130,12 @@ func (d Data) check(t Template) error {
 		return first(missing("GuestName", d.Guest() == ""), missing("EntranceName", d.EntranceName == ""),
 			missing("OpenedAt", d.OpenedAt.IsZero()))
 	case access.TemplateInvitationRevoked, access.TemplateVerificationRequired:
+	case access.TemplateVerificationLapsing:
+		return missing("VerifyBy", d.VerifyBy.IsZero())
+	case access.TemplateInvitationChanged, access.TemplateAccessRulesChanged:
+		return missing("Changes", len(d.Changes) == 0)
+	case access.TemplateInvitationsMoved:
+		return first(missing("MemberName", d.MemberName == ""), missing("Guests", d.Guests+d.Visitors == 0))
 	case access.TemplatePanelLockout:
 		return first(missing("PanelName", d.PanelName == ""), missing("LockedUntil", d.LockedUntil.IsZero()))
 	case access.TemplateKeyLateHost, access.TemplateKeyMissing, access.TemplateVisitorIDSubmitted:

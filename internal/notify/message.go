@@ -21,6 +21,11 @@ func Templates() []Template {
 		access.TemplateInvitationRevoked,
 		access.TemplateEntranceUnlocked,
 		access.TemplateVerificationRequired,
+		access.TemplateVerificationLapsing,
+		access.TemplateInvitationChanged,
+		access.TemplateInvitationLeft,
+		access.TemplateInvitationsMoved,
+		access.TemplateAccessRulesChanged,
 		access.TemplateSignInCode,
 		access.TemplateAccessInstructions,
 		access.TemplateAccessChanged,
@@ -49,6 +54,7 @@ func Texted() []Template {
 		access.TemplateVisitorIDNeeded,
 		access.TemplateVisitorIDConfirmed,
 		access.TemplateVisitorIDRejected,
+		access.TemplateAccessRulesChanged,
 	}
 }
 

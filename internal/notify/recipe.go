@@ -77,6 +77,9 @@ func (w writer) compose(t Template) content {
 		c.Footer = w.Say("common.footer_without_property", nil)
 		c.Notes = append([]string{w.Count("sign_in_code.minutes", w.data.CodeMinutes, w.data)},
 			w.notes("sign_in_code.unasked")...)
+	case access.TemplateVerificationLapsing, access.TemplateInvitationChanged, access.TemplateInvitationLeft, access.TemplateInvitationsMoved,
+		access.TemplateAccessRulesChanged:
+		w.composeChange(&c, t)
 	default:
 		w.composeReservation(&c, t)
 	}

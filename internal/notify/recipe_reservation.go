@@ -89,8 +89,8 @@ func (w writer) at(label string, at time.Time) fact {
 func (w writer) sms(t Template) string {
 	return w.Say(string(t)+".sms", struct {
 		Data
-		Starts, Ends, Late string
-	}{w.data, w.instantOr(w.data.StartsAt, "fact.starts_now"), w.instantOr(w.data.EndsAt, "fact.ends_never"), w.Instant(w.data.LateSince, w.zone)})
+		Starts, Ends, Late, Changes string
+	}{w.data, w.instantOr(w.data.StartsAt, "fact.starts_now"), w.instantOr(w.data.EndsAt, "fact.ends_never"), w.Instant(w.data.LateSince, w.zone), strings.Join(w.changes(), " ")})
 }
 
 // Details is all that a visitor needs to know, as text to copy (K9): key, window in

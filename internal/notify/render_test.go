@@ -59,6 +59,13 @@ func facts(locale string) notify.Data {
 	d.OpenedAt = time.Date(2026, 12, 1, 6, 4, 0, 0, time.UTC)
 	d.LateSince, d.NextStart, d.LockedUntil = d.EndsAt, d.StartsAt, d.OpenedAt
 	d.BookingCode, d.BookingURL = "40718263", bookingLink
+	d.VerifyBy, d.MemberName, d.Guests, d.Visitors = d.EndsAt, d.HostName, 2, 1
+	d.Changes = []notify.Change{
+		{Difference: access.Difference{What: access.EntranceTimes, Schedules: []access.Schedule{
+			{Days: []access.Weekday{"mon", "tue", "wed", "thu", "fri"}, From: "08:00", To: "20:00"}, {Days: []access.Weekday{"sat"}, From: "22:00", To: "02:00"}}},
+			EntranceName: d.EntranceName},
+		{Difference: access.Difference{What: access.VerificationOn, Period: 5 * 24 * time.Hour, Until: d.EndsAt}},
+	}
 	d.AcceptURL, d.Code, d.CodeMinutes = link, "204815", 10
 	return d
 }

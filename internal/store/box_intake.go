@@ -84,7 +84,7 @@ func boxLocked(ctx context.Context, tx pgx.Tx, from reporter, e PanelEvent, now 
 	if err := appendEvent(ctx, tx, event); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `SELECT person_id FROM members WHERE account_id = $1 AND $2 = ANY(property_ids) AND role IN ('manager', 'host')`,
+	rows, err := tx.Query(ctx, `SELECT person_id FROM members WHERE account_id = $1 AND $2 = ANY(property_ids) AND role IN ('manager', 'host') AND removed_at IS NULL`,
 		from.accountID, from.propertyID)
 	if err != nil {
 		return err

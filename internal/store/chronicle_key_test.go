@@ -26,13 +26,12 @@ type keyStory struct {
 	seqs   map[string]int64
 
 	properties []string // whose lock-down concerns the key
-	locked     bool     // lock-downs are part of the story
 	moments    []keyMoment
 }
 
-func (w *world) keyStory(seed uint64, steps int, locked bool) *keyStory {
+func (w *world) keyStory(seed uint64, steps int) *keyStory {
 	w.t.Helper()
-	s := &keyStory{chronicle: newChronicle(w, seed), flat: w.keyed(), seqs: map[string]int64{}, locked: locked}
+	s := &keyStory{chronicle: newChronicle(w, seed), flat: w.keyed(), seqs: map[string]int64{}}
 	elsewhere := w.property(s.flat.accountID)
 	s.other, s.bakery = w.key(s.flat.box, 2), w.panel(elsewhere, directory.PanelSmartBox)
 	s.properties = []string{s.flat.property.ID, elsewhere.ID}
@@ -59,16 +58,6 @@ func (s *keyStory) note(from time.Time) {
 	s.t.Helper()
 	f, err := s.LiveKey(s.t.Context(), s.flat.accountID, s.res.ID)
 	s.ok(err)
-	concerned := []string{s.flat.property.ID}
-	if f.Custody.State == access.CustodyInBox && f.Custody.PanelID == s.bakery.ID {
-		concerned = s.properties
-	}
-	f.LockedDown = false
-	for _, id := range concerned {
-		p, err := s.Property(s.t.Context(), s.flat.accountID, id)
-		s.ok(err)
-		f.LockedDown = f.LockedDown || p.Policy.LockedDown()
-	}
 	s.moments = append(s.moments, keyMoment{from, f})
 }
 
@@ -105,7 +94,7 @@ func (s *keyStory) step() {
 			}
 			return r.SubmitID(s.now)
 		})
-	case n < 36 && s.locked:
+	case n < 36:
 		s.lock()
 	case n < 42:
 		s.correct()
@@ -129,13 +118,7 @@ func (s *keyStory) editWindow() {
 
 func (s *keyStory) lock() {
 	s.t.Helper()
-	_, err := s.UpdateProperty(s.t.Context(), s.flat.accountID, pick(&s.chronicle, s.properties...), 0, func(p *directory.Property) error {
-		p.Policy.LockedSince = time.Time{}
-		if s.chance(40) {
-			p.Policy.LockedSince = s.now
-		}
-		return nil
-	}, s.now)
+	_, err := s.LockDown(s.t.Context(), s.flat.accountID, pick(&s.chronicle, s.properties...), s.chance(40), s.now)
 	s.ok(err)
 	s.note(s.now)
 }

@@ -83,6 +83,7 @@ type guestStory struct {
 	inv       access.Invitation
 	entrances []string // all that were ever there, one of another property among them
 	hesitates bool     // the guest never answers
+	inviters  int
 	late      []store.PanelEvent
 	seq       int64
 	moments   []guestMoment
@@ -171,6 +172,8 @@ func (s *guestStory) step() {
 	switch n := s.r.IntN(100); {
 	case n < 1:
 		s.change(func(inv *access.Invitation) error { return inv.Revoke(s.now, "", "") })
+	case n < 2:
+		s.change(func(inv *access.Invitation) error { return inv.Leave(s.now) })
 	case n < 3:
 		s.change(func(inv *access.Invitation) error { return inv.Decline(s.now) })
 	case n < 35 && s.inv.State == access.InvitationInvited && !s.hesitates:
@@ -179,6 +182,8 @@ func (s *guestStory) step() {
 		s.edit()
 	case n < 24:
 		s.change(func(inv *access.Invitation) error { return inv.RequireVerification(s.now, "") })
+	case n < 25:
+		s.removeInviter()
 	case n < 28:
 		s.change(func(inv *access.Invitation) error { // a timer notices, sooner or later
 			if d := inv.Next(s.now); d.What == access.ActionExpire || d.What == access.ActionEnd {
@@ -212,9 +217,11 @@ func (s *guestStory) edit() {
 			edit.Entrances = s.entrances[1:2]
 		}
 	case 2:
-		id, err := s.AddCorrectedGuest(s.t.Context(), s.accountID,
+		id, _, err := s.AddCorrectedGuest(s.t.Context(), s.inv,
 			directory.Person{Name: "Ana", Email: fmt.Sprintf("ana%d@example.com", s.r.IntN(3)), Locale: "en"}, s.now)
-		s.ok(err)
+		if s.mayRefuse(err) {
+			return
+		}
 		edit.GuestID = id
 	}
 	s.change(func(inv *access.Invitation) error { return inv.Edit(s.now, edit, "") })
@@ -223,27 +230,44 @@ func (s *guestStory) edit() {
 // policy changes the property, mostly in ways that bear on the guest.
 func (s *guestStory) policy() {
 	s.t.Helper()
+	if locked := s.chance(40); s.chance(20) {
+		_, err := s.LockDown(s.t.Context(), s.accountID, s.property.ID, locked, s.now)
+		s.ok(err)
+		s.note(s.now)
+		return
+	}
 	_, err := s.UpdateProperty(s.t.Context(), s.accountID, s.property.ID, 0, func(p *directory.Property) error {
-		switch s.r.IntN(6) {
+		switch s.r.IntN(5) {
 		case 0:
 			p.Policy.SharingEnabled = s.chance(60)
 		case 1:
 			p.Policy.ReverifyAfter = time.Duration(s.r.IntN(4)) * 24 * time.Hour
 		case 2:
 			p.TimeZone = pick(&s.chronicle, "Europe/Lisbon", "Asia/Tokyo", "America/St_Johns")
-		case 3:
-			p.Policy.LockedSince = time.Time{}
-			if s.chance(40) {
-				p.Policy.LockedSince = s.now
-			}
 		default:
-			p.Policy.SharingEnabled, p.Policy.LockedSince = true, time.Time{}
+			p.Policy.SharingEnabled = true
 			p.Policy.Verification = pick(&s.chronicle, access.VerificationOnSite, access.VerificationOnSite, access.VerificationNone)
 		}
 		return nil
 	}, s.now)
 	s.ok(err)
 	s.note(s.now)
+}
+
+// removeInviter removes whoever has the invitation; mostly another takes it over.
+func (s *guestStory) removeInviter() {
+	s.t.Helper()
+	successor := ""
+	if s.chance(80) {
+		s.inviters++
+		m := s.world.member(s.accountID, "Rosa", fmt.Sprintf("rosa%d@example.com", s.inviters), s.property.ID)
+		successor = m.ID
+	}
+	if s.mayRefuse(s.RemoveMember(s.t.Context(), s.accountID, s.member.ID, successor, s.now)) {
+		return
+	}
+	s.note(s.now)
+	s.member.ID = successor
 }
 
 func (s *guestStory) changeEntrance() {

@@ -258,9 +258,6 @@ func TestWhatLiveItemsNeedIsKept(t *testing.T) {
 	if e := w.refused(w.DeleteEntrance(ctx, s.accountID, s.entrance.ID, during), directory.CodeInUse); e.Count != 2 {
 		t.Errorf("the entrance is needed by %d, want 2", e.Count)
 	}
-	if e := w.refused(w.DeleteMember(ctx, s.accountID, s.member.ID, during), directory.CodeInUse); e.Count != 2 {
-		t.Errorf("the member is needed by %d, want 2", e.Count)
-	}
 	if e := w.refused(w.DeletePanel(ctx, s.accountID, s.panel.ID, during), directory.CodeInUse); e.Count != 1 {
 		t.Errorf("the panel is needed by %d, want 1", e.Count)
 	}
@@ -276,7 +273,6 @@ func TestWhatLiveItemsNeedIsKept(t *testing.T) {
 	w.ok(w.DeletePanel(ctx, s.accountID, s.panel.ID, over))
 	w.ok(w.DeleteEntrance(ctx, s.accountID, s.entrance.ID, over))
 	w.refused(w.DeleteEntrance(ctx, s.accountID, s.entrance.ID, over), directory.CodeNotFound)
-	w.refused(w.DeleteMember(ctx, s.accountID, s.member.ID, over), directory.CodeInUse) // the history needs its inviter
 }
 
 func TestUnusedThingsCanBeDeleted(t *testing.T) {

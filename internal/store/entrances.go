@@ -102,6 +102,19 @@ func (s *Store) EntranceName(ctx context.Context, id string) (name string, err e
 	return name, err
 }
 
+// EntranceNames are the names of those of the entrances that there are, for the
+// engine's own use.
+func (s *Store) EntranceNames(ctx context.Context, ids []string) (map[string]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT id, name FROM entrances WHERE id = ANY($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	var id, name string
+	_, err = pgx.ForEachRow(rows, []any{&id, &name}, func() error { names[id] = name; return nil })
+	return names, err
+}
+
 // UpdateEntrance changes an entrance if it is still at the revision seen (0: any).
 // What is shareable and when holds for every decision from the commit on (I12). It
 // cannot move to another panel while live invitations name it.
@@ -115,7 +128,7 @@ func (s *Store) UpdateEntrance(ctx context.Context, accountID, id string, seen i
 			return stale("entrance")
 		}
 		before, errBefore := encodeSchedules(e.Schedules)
-		shareable, panelID := e.Shareable, e.PanelID
+		known, panelID := access.Entrance{ID: e.ID, PropertyID: e.PropertyID, Shareable: e.Shareable, Schedules: e.Schedules}, e.PanelID
 		if err := change(&e); err != nil {
 			return err
 		}
@@ -139,8 +152,11 @@ func (s *Store) UpdateEntrance(ctx context.Context, accountID, id string, seen i
 		if err := keepRevision(ctx, tx, e.ID, e.Revision, entranceRevision(e), now); err != nil {
 			return err
 		}
-		if shareable == e.Shareable && string(before) == string(schedules) {
+		if known.Shareable == e.Shareable && string(before) == string(schedules) {
 			return nil
+		}
+		if err := entranceToTell(ctx, tx, e, known, now); err != nil { // I12
+			return err
 		}
 		return appendEvent(ctx, tx, policyChanged(e.AccountID, e.PropertyID, e.ID, e.Revision, now))
 	})

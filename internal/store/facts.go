@@ -19,9 +19,9 @@ func (s *Store) facts(ctx context.Context, tx pgx.Tx, invitationID string) (acce
 	var facts, policy []byte
 	var zone string
 	var verified, used *time.Time
-	err := tx.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone
-		FROM invitations i JOIN properties p ON p.id = i.property_id WHERE i.id = $1`, invitationID).
-		Scan(&facts, &verified, &used, &policy, &zone)
+	err := tx.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone, m.removed_at IS NOT NULL
+		FROM invitations i JOIN properties p ON p.id = i.property_id JOIN members m ON m.id = i.inviter_id WHERE i.id = $1`, invitationID).
+		Scan(&facts, &verified, &used, &policy, &zone, &f.InviterRemoved)
 	if err != nil {
 		return f, err
 	}

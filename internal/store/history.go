@@ -27,6 +27,8 @@ type InvitationHistory struct {
 	uses      timeline[access.Use]
 	property  timeline[propertyThen]
 	entrances map[string]entranceHistory
+
+	inviterRemoved time.Time // zero: never (I17)
 }
 
 // KeyHistory is [InvitationHistory] for a reservation and its key.
@@ -65,7 +67,10 @@ func (h *InvitationHistory) At(entranceID string, at time.Time) (access.Facts, a
 		return access.Facts{}, e, pastUnknown("property")
 	}
 	use, _ := h.uses.at(at)
-	f := access.Facts{Invitation: inv, Use: use, Policy: property.policy, Zone: property.zone}
+	f := access.Facts{
+		Invitation: inv, Use: use, Policy: property.policy, Zone: property.zone,
+		InviterRemoved: !h.inviterRemoved.IsZero() && !at.Before(h.inviterRemoved),
+	}
 	document, exists := history.revisions.at(at)
 	switch {
 	case exists:

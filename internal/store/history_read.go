@@ -35,6 +35,9 @@ func (s *Store) InvitationHistory(ctx context.Context, accountID, id string, ent
 		if h.property, err = propertyHistory(ctx, tx, now.PropertyID); err != nil {
 			return err
 		}
+		if h.inviterRemoved, err = inviterRemoved(ctx, tx, h.revisions[0].value.InviterID); err != nil {
+			return err
+		}
 		for _, entranceID := range entranceIDs {
 			if h.entrances[entranceID], err = entranceHistoryIn(ctx, tx, accountID, entranceID); err != nil {
 				return err
@@ -155,6 +158,20 @@ func usesOf(ctx context.Context, tx pgx.Tx, id string, revisions timeline[access
 		return u, err
 	})
 	return newUses(uses, revisions), err
+}
+
+// inviterRemoved is when the last of those was removed who had an invitation, one
+// after the other (I17): zero if that one is still a member. An invitation that was
+// over was not moved, and is refused for that.
+func inviterRemoved(ctx context.Context, tx pgx.Tx, inviterID string) (at time.Time, err error) {
+	err = tx.QueryRow(ctx, `WITH RECURSIVE inviters AS (
+			SELECT removed_at, moved_to FROM member_removals WHERE member_id = $1
+			UNION ALL SELECT r.removed_at, r.moved_to FROM member_removals r JOIN inviters i ON r.member_id = i.moved_to)
+		SELECT removed_at FROM inviters WHERE moved_to IS NULL LIMIT 1`, inviterID).Scan(&at)
+	if isNoRows(err) {
+		return time.Time{}, nil
+	}
+	return at.UTC(), err
 }
 
 func custodyHistory(ctx context.Context, tx pgx.Tx, keyID string) (timeline[access.Custody], error) {

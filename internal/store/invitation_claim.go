@@ -70,10 +70,14 @@ func (s *Store) ClaimInvitation(ctx context.Context, n NewInvitation, claim *Ide
 			TTL: property.Policy.InvitationTTL, Cooldown: property.Policy.ResendCooldown,
 			CreatedAt: now, Ledger: access.Ledger{UpdatedAt: now},
 		}
-		if err := s.insertInvitation(ctx, tx, &inv); err != nil {
+		guestIndex, err := s.emailIndexOf(n.Guest.Email)
+		if err != nil {
 			return err
 		}
-		if err := withinGuestLimit(ctx, tx, &inv, property.Policy.MaxGuestsPerInviter, now); err != nil {
+		if err := withinGuestLimit(ctx, tx, &inv, guestIndex, property.Policy.MaxGuestsPerInviter, now); err != nil {
+			return err
+		}
+		if err := s.insertInvitation(ctx, tx, &inv); err != nil {
 			return err
 		}
 		return setClaimResource(ctx, tx, claim, inv.ID)
@@ -133,10 +137,11 @@ func entrancesShareable(ctx context.Context, tx pgx.Tx, accountID, propertyID st
 	return nil
 }
 
-// memberAt refuses a member who has no role at a property.
+// memberAt refuses a member who has no role at a property. One who has is not removed
+// before the item is there.
 func memberAt(ctx context.Context, tx pgx.Tx, accountID, memberID, propertyID, field string) error {
 	var properties []string
-	err := tx.QueryRow(ctx, `SELECT property_ids FROM members WHERE account_id = $1 AND id = $2`, accountID, memberID).Scan(&properties)
+	err := tx.QueryRow(ctx, `SELECT property_ids FROM members WHERE account_id = $1 AND id = $2 AND removed_at IS NULL FOR KEY SHARE`, accountID, memberID).Scan(&properties)
 	if isNoRows(err) {
 		return directory.NotFound("member", memberID)
 	}
@@ -200,28 +205,6 @@ func (s *Store) insertInvitation(ctx context.Context, tx pgx.Tx, inv *access.Inv
 	return err
 }
 
-// withinGuestLimit holds the cap on distinct guests per inviter and property under
-// concurrency: invitations of one inviter to one property are claimed one at a
-// time (I12).
-func withinGuestLimit(ctx context.Context, tx pgx.Tx, inv *access.Invitation, limit int, now time.Time) error {
-	if limit == 0 {
-		return nil
-	}
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, inv.InviterID+inv.PropertyID); err != nil {
-		return err
-	}
-	var guests int
-	err := tx.QueryRow(ctx, `SELECT count(DISTINCT guest_index) FROM invitations
-		WHERE inviter_id = $1 AND property_id = $2 AND state IN ('creating', 'invited', 'accepted')
-			AND (ends_at IS NULL OR ends_at > $3) AND (state <> 'invited' OR expires_at > $3)`,
-		inv.InviterID, inv.PropertyID, now).Scan(&guests)
-	if err == nil && guests > limit {
-		return &directory.Error{Code: CodeGuestLimitReached, Count: guests - 1,
-			Detail: "The inviter has as many guests at this property as its manager allows. Remove a guest first."}
-	}
-	return err
-}
-
 // ReleaseInvitation gives up a claim whose workflow could not be started. An
 // invitation that the workflow has recorded stays.
 func (s *Store) ReleaseInvitation(ctx context.Context, invitationID string) (released bool, err error) {
@@ -264,14 +247,4 @@ func (s *Store) addNote(ctx context.Context, tx pgx.Tx, accountID, personID, tex
 	_, err = tx.Exec(ctx, `INSERT INTO notes (id, account_id, person_id, body, created_at) VALUES ($1, $2, $3, $4, $5)`,
 		noteID, accountID, personID, sealed, instant(now))
 	return noteID, err
-}
-
-// AddCorrectedGuest adds the person to whom a mistyped invitation should have gone
-// (I5). The workflow then makes them its guest.
-func (s *Store) AddCorrectedGuest(ctx context.Context, accountID string, guest directory.Person, now time.Time) (personID string, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		personID, err = s.ensureGuest(ctx, tx, accountID, guest, instant(now))
-		return err
-	})
-	return personID, err
 }

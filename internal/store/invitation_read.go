@@ -57,7 +57,8 @@ type InvitationFilter struct {
 	GuestIndex   []byte // a signed-in guest: theirs in every account
 	Token        string // the secret of an invitation link
 	ID           string
-	engine       bool // the engine itself asks, across accounts
+	liveOf       string // the live ones of this inviter
+	engine       bool   // the engine itself asks, across accounts
 }
 
 // Invitation reads one invitation of an account.
@@ -124,14 +125,14 @@ func (s *Store) ListInvitations(ctx context.Context, f InvitationFilter, page Pa
 		token = s.keys.Index("invitation-token", f.Token)
 	}
 	limit := page.limit()
-	rows, err := s.pool.Query(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone, p.name, i.inviter_id, m.person_id
+	rows, err := s.pool.Query(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone, p.name, i.inviter_id, m.person_id, m.removed_at IS NOT NULL
 		FROM invitations i JOIN properties p ON p.id = i.property_id JOIN members m ON m.id = i.inviter_id
 		WHERE i.state <> 'creating' AND ($1 = '' OR i.account_id = $1) AND ($3 = '' OR `+stateFilter+` = $3)
 			AND ($4 = '' OR i.property_id = $4) AND ($5::bytea IS NULL OR i.guest_index = $5) AND ($6::bytea IS NULL OR i.inviter_index = $6)
 			AND ($7::bytea IS NULL OR i.token_hash = $7) AND ($8 = '' OR i.id = $8) AND ($9 = '' OR i.id < $9)
-			AND ($1 <> '' OR $10::bytea IS NOT NULL OR $7::bytea IS NOT NULL OR $12)
+			AND ($1 <> '' OR $10::bytea IS NOT NULL OR $7::bytea IS NOT NULL OR $12) AND ($13 = '' OR i.inviter_id = $13 AND `+liveInvitation+`)
 		ORDER BY i.id DESC LIMIT $11`,
-		f.AccountID, instant(now), string(f.State), f.PropertyID, guest, inviter, token, f.ID, after, f.GuestIndex, limit+1, f.engine)
+		f.AccountID, instant(now), string(f.State), f.PropertyID, guest, inviter, token, f.ID, after, f.GuestIndex, limit+1, f.engine, f.liveOf)
 	if err != nil {
 		return nil, "", err
 	}
@@ -141,7 +142,7 @@ func (s *Store) ListInvitations(ctx context.Context, f InvitationFilter, page Pa
 		var facts, policy []byte
 		var zone, person string
 		var verified, used *time.Time
-		if err := row.Scan(&facts, &verified, &used, &policy, &zone, &inv.PropertyName, &inv.InviterID, &person); err != nil {
+		if err := row.Scan(&facts, &verified, &used, &policy, &zone, &inv.PropertyName, &inv.InviterID, &person, &inv.InviterRemoved); err != nil {
 			return inv, err
 		}
 		people = append(people, person)

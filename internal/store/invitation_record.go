@@ -4,14 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"latchkey/activities"
 	"latchkey/internal/access"
-	"latchkey/internal/directory"
 )
 
 // Ids of workflows that are woken; package workflows, which the store does not
@@ -88,40 +86,7 @@ func (s *Store) voidLink(ctx context.Context, tx pgx.Tx, known, inv *access.Invi
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE invitations SET token = $2, token_hash = $3, verified_at = NULL, last_used_at = NULL WHERE id = $1`, inv.ID, sealed, hash)
+	_, err = tx.Exec(ctx, `UPDATE invitations SET token = $2, token_hash = $3, verified_at = NULL, last_used_at = NULL,
+		corrected_index = NULL, corrected_until = NULL WHERE id = $1`, inv.ID, sealed, hash)
 	return err
-}
-
-// ReviewVerification implements [activities.Records].
-func (s *Store) ReviewVerification(ctx context.Context, invitationID string, now time.Time) (next time.Time, err error) {
-	now = instant(now)
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		f, err := s.facts(ctx, tx, invitationID)
-		if err != nil {
-			return err
-		}
-		next = time.Time{}
-		status := access.VerificationAt(f, now)
-		switch status.State {
-		case access.VerificationDone:
-			next = status.ValidUntil
-			return nil
-		case access.VerificationNotNeeded:
-			return nil
-		case access.VerificationMissing:
-		}
-		if status.ValidUntil.IsZero() || f.Invitation.StateAt(now) != access.InvitationAccepted {
-			return nil
-		}
-		key := fmt.Sprintf("%s/lapsed/%d", invitationID, status.ValidUntil.UnixMicro())
-		event := directory.Event{
-			AccountID: f.Invitation.AccountID, Type: access.EventVerificationLapsed, At: status.ValidUntil, RecordedAt: now,
-			PropertyID: f.Invitation.PropertyID, ItemID: invitationID, Rule: "I10", DedupKey: key,
-		}
-		if err := appendEvent(ctx, tx, event); err != nil {
-			return err
-		}
-		return owe(ctx, tx, invitationID, access.EventVerificationLapsed, key, messageParams{At: status.ValidUntil}, now)
-	})
-	return next, err
 }

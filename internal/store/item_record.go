@@ -55,7 +55,7 @@ func recordChanges(ctx context.Context, tx pgx.Tx, it item, changes []access.Cha
 		}
 		queueEvent(batch, event)
 		if !c.Silent {
-			queueOwed(batch, it.id, c.Type, key, messageParams{At: c.At, NoteID: c.NoteID}, now)
+			queueOwed(batch, it.id, c.Type, key, messageParams{At: c.At, NoteID: c.NoteID, Changes: c.Differences}, now)
 		}
 	}
 	return tx.SendBatch(ctx, batch).Close()

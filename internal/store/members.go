@@ -12,7 +12,7 @@ import (
 	"latchkey/internal/directory"
 )
 
-const memberColumns = `SELECT id, account_id, person_id, role, property_ids, preferences, created_at, updated_at, revision FROM members`
+const memberColumns = `SELECT id, account_id, person_id, role, property_ids, preferences, created_at, updated_at, revision FROM members WHERE removed_at IS NULL`
 
 // scanMember reads a member whose person has only an id yet.
 func scanMember(row pgx.CollectableRow) (m directory.Member, err error) {
@@ -105,7 +105,7 @@ func (s *Store) EnsureMember(ctx context.Context, tx pgx.Tx, accountID, name, ad
 	}
 	var properties []string
 	find := func() error {
-		return tx.QueryRow(ctx, `SELECT id, property_ids FROM members WHERE account_id = $1 AND email_index = $2 FOR UPDATE`, accountID, index).
+		return tx.QueryRow(ctx, `SELECT id, property_ids FROM members WHERE account_id = $1 AND email_index = $2 AND removed_at IS NULL FOR UPDATE`, accountID, index).
 			Scan(&memberID, &properties)
 	}
 	if err = find(); isNoRows(err) { // many invitations of one new inviter at once still make one member
@@ -132,7 +132,7 @@ func (s *Store) EnsureMember(ctx context.Context, tx pgx.Tx, accountID, name, ad
 
 // Members lists an account's members, newest first.
 func (s *Store) Members(ctx context.Context, accountID string, page Page) ([]directory.Member, string, error) {
-	members, next, err := list(ctx, s, memberColumns+` WHERE account_id = $1`, accountID, "", page, scanMember, func(m directory.Member) string { return m.ID })
+	members, next, err := list(ctx, s, memberColumns+` AND account_id = $1`, accountID, "", page, scanMember, func(m directory.Member) string { return m.ID })
 	if err != nil {
 		return nil, "", err
 	}
@@ -150,7 +150,7 @@ func (s *Store) Member(ctx context.Context, accountID, id string) (directory.Mem
 }
 
 func (s *Store) member(ctx context.Context, q querier, accountID, id, lock string) (directory.Member, error) {
-	rows, err := q.Query(ctx, memberColumns+` WHERE account_id = $1 AND id = $2`+lock, accountID, id)
+	rows, err := q.Query(ctx, memberColumns+` AND account_id = $1 AND id = $2`+lock, accountID, id)
 	m, err := one(rows, err, scanMember, "member", id)
 	if err != nil {
 		return m, err
@@ -191,37 +191,6 @@ func (s *Store) UpdateMember(ctx context.Context, accountID, id string, seen int
 		return addressTaken(err)
 	})
 	return m, err
-}
-
-// DeleteMember removes a member who has given nobody access.
-func (s *Store) DeleteMember(ctx context.Context, accountID, id string, now time.Time) error {
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		m, err := s.member(ctx, tx, accountID, id, " FOR UPDATE")
-		if err != nil {
-			return err
-		}
-		var live, past, reservations int
-		err = tx.QueryRow(ctx, `SELECT count(*) FILTER (WHERE `+liveInvitation+`), count(*) FROM invitations i WHERE i.inviter_id = $1`, id, instant(now)).Scan(&live, &past)
-		if err == nil {
-			err = tx.QueryRow(ctx, `SELECT count(*) FROM reservations WHERE host_id = $1`, id).Scan(&reservations)
-		}
-		switch {
-		case err != nil:
-			return err
-		case reservations > 0:
-			return inUse("member", reservations, "Reservations, past ones included, keep their host in the history; take the member's properties away instead.")
-		case live > 0:
-			return inUse("member", live, "Revoke the live invitations of this member first.")
-		case past > 0:
-			return inUse("member", past, "Past invitations keep their inviter in the history; take the member's properties away instead.")
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM members WHERE id = $1`, id); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `UPDATE people SET data_key = NULL, name = NULL, email = NULL, mobile = NULL, email_index = NULL, erased_at = $2 WHERE id = $1`,
-			m.Person.ID, instant(now))
-		return err
-	})
 }
 
 // liveInvitation is the condition under which an invitation (as i) can still give

@@ -18,6 +18,12 @@ type messageParams struct {
 	At         time.Time `json:"at,omitzero"`
 	NoteID     string    `json:"note_id,omitzero"`
 	EntranceID string    `json:"entrance_id,omitzero"`
+
+	Changes  []access.Difference `json:"changes,omitempty"`  // I12, I14
+	ToMember bool                `json:"to_member,omitzero"` // the reader is inviter or host
+	Guests   int                 `json:"guests,omitzero"`    // how many of theirs it concerns
+	Visitors int                 `json:"visitors,omitzero"`
+	MemberID string              `json:"member_id,omitzero"` // who was removed (I17)
 }
 
 // owe writes the messages that an event owes to people, in the transaction of the
@@ -34,9 +40,10 @@ func owe(ctx context.Context, tx pgx.Tx, itemID string, t access.EventType, key 
 var owedSQL = map[access.Party]string{
 	access.PartyGuest: `SELECT account_id, guest_id, 'email' FROM invitations WHERE id = $2`,
 	access.PartyInviter: `SELECT i.account_id, m.person_id, 'email' FROM invitations i JOIN members m ON m.id = i.inviter_id
-		WHERE i.id = $2 AND NOT ($3 = 'entrance_unlocked' AND m.preferences ->> 'unlocks' = 'muted')`,
+		WHERE i.id = $2 AND m.removed_at IS NULL AND NOT ($3 = 'entrance_unlocked' AND m.preferences ->> 'unlocks' = 'muted')`,
 	access.PartyVisitor: `SELECT account_id, visitor_id, channel FROM reservations WHERE id = $2`,
-	access.PartyHost:    `SELECT r.account_id, m.person_id, 'email' FROM reservations r JOIN members m ON m.id = r.host_id WHERE r.id = $2`,
+	access.PartyHost: `SELECT r.account_id, m.person_id, 'email' FROM reservations r JOIN members m ON m.id = r.host_id
+		WHERE r.id = $2 AND m.removed_at IS NULL`,
 }
 
 // queueOwed is [owe] as part of a batch.

@@ -166,6 +166,11 @@ func (s *Store) Note(ctx context.Context, noteID string) (string, error) {
 	return s.unsealFor(ctx, s.pool, personID, "note", body)
 }
 
+// Identity reads the signed-in person behind a session.
+func (s *Store) Identity(ctx context.Context, personID string) (directory.Person, error) {
+	return s.person(ctx, s.pool, personID)
+}
+
 // PersonIndex is the lookup value of a signed-in person's address.
 func (s *Store) PersonIndex(ctx context.Context, personID string) (index []byte, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT email_index FROM people WHERE id = $1`, personID).Scan(&index)

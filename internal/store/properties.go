@@ -151,6 +151,7 @@ func (s *Store) UpdateProperty(ctx context.Context, accountID, id string, seen i
 		if err := CheckProperty(p); err != nil {
 			return err
 		}
+		p.Policy.Succeed(before.Policy, instant(now))
 		p.Revision, p.UpdatedAt = before.Revision+1, instant(now)
 		policy, err := json.Marshal(p.Policy)
 		if err != nil {
@@ -167,6 +168,9 @@ func (s *Store) UpdateProperty(ctx context.Context, accountID, id string, seen i
 			return nil
 		}
 		if _, err := tx.Exec(ctx, replanSQL, p.ID, instant(now)); err != nil { // T4
+			return err
+		}
+		if err := policyToTell(ctx, tx, p, before.Policy, now); err != nil { // I12
 			return err
 		}
 		return appendEvent(ctx, tx, policyChanged(p.AccountID, p.ID, "", p.Revision, now))

@@ -35,9 +35,10 @@ func (s *Store) Replans(ctx context.Context) ([]activities.Replan, error) {
 }
 
 // EndReplan notes that all items of a property are worked out, unless it has
-// changed once more.
+// changed once more, or some of them were still being made under the old policy.
 func (s *Store) EndReplan(ctx context.Context, r activities.Replan) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM replans WHERE property_id = $1 AND changed_at = $2`, r.PropertyID, r.ChangedAt)
+	_, err := s.pool.Exec(ctx, `DELETE FROM replans WHERE property_id = $1 AND changed_at = $2
+		AND NOT EXISTS (SELECT 1 FROM invitations i WHERE i.property_id = $1 AND i.state = 'creating' AND i.created_at <= $2)`, r.PropertyID, r.ChangedAt)
 	return err
 }
 
@@ -62,6 +63,17 @@ func (s *Store) LocalInvitations(ctx context.Context, propertyID, after string, 
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (i access.Invitation, err error) { return i, scanJSON(row, &i) })
+}
+
+// MistimedInvitations implements worker.Plans.
+func (s *Store) MistimedInvitations(ctx context.Context, r activities.Replan, after string, limit int, now time.Time) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT i.id FROM invitations i WHERE i.property_id = $1 AND i.id > $3 AND i.state = 'invited' AND `+liveInvitation+`
+			AND ((i.facts ->> 'ttl')::bigint <> $4 OR (i.facts ->> 'cooldown')::bigint <> $5)
+		ORDER BY i.id LIMIT $6`, r.PropertyID, instant(now), after, int64(r.Policy.InvitationTTL), int64(r.Policy.ResendCooldown), limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // MoveWindows claims the new windows of one key's reservations in place of the old

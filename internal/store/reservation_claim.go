@@ -139,8 +139,8 @@ func hostFor(ctx context.Context, tx pgx.Tx, accountID, memberID, propertyID str
 	if memberID != "" {
 		return memberID, memberAt(ctx, tx, accountID, memberID, propertyID, "body.host_id")
 	}
-	err := tx.QueryRow(ctx, `SELECT id FROM members WHERE account_id = $1 AND $2 = ANY(property_ids) AND role IN ('manager', 'host')
-		ORDER BY role = 'host', id LIMIT 1`, accountID, propertyID).Scan(&memberID)
+	err := tx.QueryRow(ctx, `SELECT id FROM members WHERE account_id = $1 AND $2 = ANY(property_ids) AND role IN ('manager', 'host') AND removed_at IS NULL
+		ORDER BY role = 'host', id LIMIT 1 FOR KEY SHARE`, accountID, propertyID).Scan(&memberID)
 	if isNoRows(err) {
 		return "", directory.Invalid("body.host_id", "The key's property has no manager and no host yet. Name the member who gives the key in host_id.")
 	}

@@ -89,7 +89,7 @@ func (s *Store) ListReservations(ctx context.Context, f ReservationFilter, page 
 	}
 	limit := page.limit()
 	rows, err := s.pool.Query(ctx, `SELECT r.facts, r.channel, r.code, r.token, p.time_zone, p.name, k.name, m.person_id,
-			c.state, c.panel_id, c.slot, c.holder_id, c.since, c.revision, r.retired_at IS NOT NULL
+			c.state, c.panel_id, c.slot, c.holder_id, c.since, c.revision, r.retired_at IS NOT NULL, `+lockedKeySQL+`
 		FROM reservations r JOIN properties p ON p.id = r.property_id JOIN keys k ON k.id = r.key_id JOIN members m ON m.id = r.host_id
 		JOIN custody c ON c.key_id = r.key_id
 		WHERE r.state <> 'creating' AND ($1 = '' OR r.account_id = $1) AND ($3 = '' OR `+reservationStateFilter+` = $3)
@@ -144,7 +144,7 @@ func scanReservation(row pgx.CollectableRow) (r sealedReservation, err error) {
 	var zone string
 	c := &r.Custody
 	if err = row.Scan(&facts, &r.Channel, &r.code, &r.token, &zone, &r.PropertyName, &r.KeyName, &r.hostPerson,
-		&c.State, &c.PanelID, &c.Slot, &c.HolderID, &c.Since, &c.Revision, &r.Retired); err != nil {
+		&c.State, &c.PanelID, &c.Slot, &c.HolderID, &c.Since, &c.Revision, &r.Retired, &r.LockedDown); err != nil {
 		return r, err
 	}
 	c.Since = c.Since.UTC()

@@ -86,10 +86,10 @@ func (s *Store) boxFor(ctx context.Context, tx pgx.Tx, q activities.SlotRequest)
 	c := &b.facts.Custody
 	var home string
 	var heldAt *string
-	err := tx.QueryRow(ctx, `SELECT r.facts, c.state, c.panel_id, c.holder_id, c.since, k.panel_id
+	err := tx.QueryRow(ctx, `SELECT r.facts, c.state, c.panel_id, c.holder_id, c.since, k.panel_id, `+lockedKeySQL+`
 		FROM reservations r JOIN custody c ON c.key_id = r.key_id JOIN keys k ON k.id = r.key_id
 		WHERE r.state <> 'creating' AND (r.id = $1 AND r.account_id = $2 OR r.token_hash = $3)`, q.ReservationID, q.AccountID, token).
-		Scan(&facts, &c.State, &heldAt, &c.HolderID, &c.Since, &home)
+		Scan(&facts, &c.State, &heldAt, &c.HolderID, &c.Since, &home, &b.facts.LockedDown)
 	if isNoRows(err) {
 		return nil, directory.NotFound("reservation", q.ReservationID)
 	}

@@ -32,7 +32,9 @@ func TestAnotherAccountsThingsAreNotFound(t *testing.T) {
 		"delete property":  func() error { return w.DeleteProperty(ctx, mine, theirs.property.ID, noon) },
 		"member":           func() error { _, err := w.Member(ctx, mine, theirs.member.ID); return err },
 		"change member":    func() error { _, err := w.UpdateMember(ctx, mine, theirs.member.ID, 0, never, noon); return err },
-		"delete member":    func() error { return w.DeleteMember(ctx, mine, theirs.member.ID, noon) },
+		"delete member":    func() error { return w.RemoveMember(ctx, mine, theirs.member.ID, "", noon) },
+		"preview removal":  func() error { _, err := w.PreviewRemoval(ctx, mine, theirs.member.ID, noon); return err },
+		"lock down":        func() error { _, err := w.LockDown(ctx, mine, theirs.property.ID, true, noon); return err },
 		"panel":            func() error { _, err := w.Panel(ctx, mine, theirs.panel.ID); return err },
 		"change panel":     func() error { _, err := w.UpdatePanel(ctx, mine, theirs.panel.ID, 0, never, noon); return err },
 		"delete panel":     func() error { return w.DeletePanel(ctx, mine, theirs.panel.ID, noon) },
@@ -214,7 +216,7 @@ func TestDeletedMemberIsErased(t *testing.T) {
 	}, noon)
 	w.ok(err)
 	events := w.number(`SELECT count(*) FROM events`)
-	w.ok(w.DeleteMember(ctx, s.accountID, s.member.ID, noon))
+	w.ok(w.RemoveMember(ctx, s.accountID, s.member.ID, "", noon))
 	p, err := w.Person(ctx, s.member.Person.ID)
 	w.ok(err)
 	if p.Name != "" || p.Email != "" || p.Mobile != "" {
@@ -242,7 +244,7 @@ func TestMemberAndGuestOfOneAddressAreApart(t *testing.T) {
 		return nil
 	}, noon)
 	w.ok(err)
-	w.ok(w.DeleteMember(ctx, s.accountID, both.ID, noon))
+	w.ok(w.RemoveMember(ctx, s.accountID, both.ID, "", noon))
 	shown, err := w.Invitation(ctx, s.accountID, inv.ID, noon)
 	w.ok(err)
 	if shown.Guest.Email != ana.Email || shown.Guest.Name != ana.Name {

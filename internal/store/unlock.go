@@ -139,7 +139,7 @@ func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest
 	var shareable *bool
 	var revision *int64
 	err := db.QueryRow(ctx, `SELECT i.facts, i.verified_at, i.last_used_at, p.policy, p.time_zone,
-			e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, n.public_key, g.desired_revision
+			EXISTS (SELECT 1 FROM members m WHERE m.id = i.inviter_id AND m.removed_at IS NOT NULL), e.id, e.property_id, e.shareable, e.schedules, n.id, CASE WHEN n.disowned_at IS NULL THEN n.boot_id END, n.address, n.public_key, g.desired_revision
 		FROM invitations i
 		JOIN properties p ON p.id = i.property_id
 		LEFT JOIN entrances e ON e.id = $2 AND e.account_id = i.account_id
@@ -147,7 +147,7 @@ func (s *Store) door(ctx context.Context, db querier, q activities.UnlockRequest
 		LEFT JOIN grants g ON g.panel_id = n.id AND g.grant_id = i.id
 		WHERE i.id = $1 AND ($3 = '' OR i.account_id = $3) AND ($4::bytea IS NULL OR i.guest_index = $4) AND i.state <> 'creating'`,
 		q.InvitationID, q.EntranceID, q.AccountID, q.GuestIndex).
-		Scan(&facts, &verified, &used, &policy, &zone, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &d.publicKey, &revision)
+		Scan(&facts, &verified, &used, &policy, &zone, &d.facts.InviterRemoved, &entranceID, &entranceProperty, &shareable, &schedules, &panelID, &bootID, &address, &d.publicKey, &revision)
 	if isNoRows(err) {
 		return nil, directory.NotFound("invitation", q.InvitationID)
 	}
@@ -295,7 +295,7 @@ const recordOpenedSQL = `WITH done AS (
 		INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
 		SELECT $7, done.account_id, m.person_id, $8, used.id, jsonb_build_object('at', $9::text, 'entrance_id', done.entrance_id),
 			'command/' || $1 || '/' || $8, $6, $6
-		FROM done, used JOIN members m ON m.id = used.inviter_id WHERE m.preferences ->> 'unlocks' IS DISTINCT FROM 'muted'
+		FROM done, used JOIN members m ON m.id = used.inviter_id AND m.removed_at IS NULL WHERE m.preferences ->> 'unlocks' IS DISTINCT FROM 'muted'
 		ON CONFLICT DO NOTHING RETURNING id),
 	woken AS (
 		INSERT INTO wakeups (workflow_id, due_at) SELECT $10, $6 FROM told RETURNING workflow_id)

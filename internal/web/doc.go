@@ -11,7 +11,8 @@
 //   - [OutboxPage]: /dev/outbox, the messages that were not sent because the
 //     outbox is the configured sender
 //   - [InvitationPage] and [InvitationNotFoundPage]: /i/{token}, where the link in
-//     an invitation leads (I2)
+//     an invitation leads and is answered (I2 to I4)
+//   - [GuestPage] and [TapPage]: /guest, a guest's keys (I6, I7, I9)
 //   - [VisitPage] and [VisitNotFoundPage]: /r/{token}, the booking URL of a
 //     reservation (K3, K7, K8)
 //   - [SignInPage]: /sign-in, with a code from an email

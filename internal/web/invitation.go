@@ -22,6 +22,13 @@ type InvitationView struct {
 	ExpiresAt     time.Time
 	Zone          *time.Location
 	Locale        string
+
+	// Path is the page's own address; its forms are sent to paths below it.
+	Path string
+	// SignedInAs is the address that the browser is signed in with, empty if none;
+	// Theirs says whether it is the invited one (I3).
+	SignedInAs string
+	Theirs     bool
 }
 
 // InvitationPage shows who invites, to what, when, where the invitation stands and
@@ -44,7 +51,7 @@ func InvitationPage(w http.ResponseWriter, r *http.Request, v InvitationView) {
 		return
 	}
 	page{
-		template: "invitation.html", status: invitationStatus(v.State), styles: ownStyles,
+		template: "invitation.html", status: invitationStatus(v.State), styles: ownStyles, forms: shown.Ask != "",
 		language: say.Language(), data: shown,
 	}.show(w, r)
 }
@@ -72,6 +79,10 @@ type invitationContent struct {
 	Title    string
 	Facts    []fact
 	Next     []string
+
+	View   InvitationView
+	Ask    string // what the guest can do: sign_in, answer, another or open; empty: nothing
+	Labels map[string]string
 }
 
 // content says for each state what it means and what the guest can do.
@@ -79,6 +90,9 @@ func (v InvitationView) content(say *wording.Voice) invitationContent {
 	section := string(v.State)
 	c := invitationContent{
 		Language: say.Language(),
+		View:     v,
+		Ask:      v.ask(),
+		Labels:   map[string]string{},
 		State:    section,
 		Badge:    say.Say(section+".badge", nil),
 		Title:    say.Say("title", v),
@@ -95,8 +109,33 @@ func (v InvitationView) content(say *wording.Voice) invitationContent {
 		c.Facts = append(c.Facts, fact{say.Say("fact.answer_by", nil), instantOr(say, v.ExpiresAt, v.Zone, "fact.ends_never")})
 		c.Next = append(c.Next, say.Say("invited.address", v))
 	}
+	for _, label := range []string{"email", "send_code"} {
+		c.Labels[label] = say.Say("sign_in.label."+label, nil)
+	}
+	for _, label := range []string{"accept", "decline", "sign_out"} {
+		c.Labels[label] = say.Say("guest.label."+label, nil)
+	}
+	for _, label := range []string{"sign_in", "another", "open"} {
+		c.Labels[label] = say.Say("answer."+label, v)
+	}
 	if v.State == access.InvitationExpired {
 		c.Facts = append(c.Facts, fact{say.Say("fact.expired", nil), instantOr(say, v.ExpiresAt, v.Zone, "fact.ends_never")})
 	}
 	return c
+}
+
+// ask is what the page asks of whoever looks at it.
+func (v InvitationView) ask() string {
+	switch {
+	case v.State != access.InvitationInvited && v.State != access.InvitationAccepted:
+		return ""
+	case v.SignedInAs == "":
+		return "sign_in"
+	case !v.Theirs:
+		return "another"
+	case v.State == access.InvitationInvited:
+		return "answer"
+	default:
+		return "open"
+	}
 }

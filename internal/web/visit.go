@@ -66,7 +66,7 @@ var (
 	visitRefusals = []string{
 		string(access.CodeOutsideWindow), string(access.CodeReservationEnded), string(access.CodeReservationRevoked),
 		string(access.CodeVisitorIDRequired), string(access.CodeVisitorIDUnused), string(access.CodeVisitorIDDecided),
-		string(access.CodeKeyNotAvailable), "wrong_panel_code", "no_free_slot", "panel_unreachable", "outcome_unknown",
+		string(access.CodeKeyNotAvailable), string(access.CodeLockedDown), "wrong_panel_code", "no_free_slot", "panel_unreachable", "outcome_unknown",
 		NoticePhotoMissing, "photo_too_large", "photo_too_many_pixels", "photo_unsupported", "photo_not_readable",
 	}
 )
@@ -160,6 +160,8 @@ func (v VisitView) lead(say *wording.Voice) []string {
 		add("scheduled.lead")
 	case v.Pickup.Allowed:
 		add("active.lead")
+	case v.Pickup.Code == access.CodeLockedDown:
+		add("locked_down")
 	case v.Pickup.Code == access.CodeKeyNotAvailable:
 		add("key_away")
 	}
