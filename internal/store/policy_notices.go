@@ -59,12 +59,11 @@ func (s *Store) TellOfChange(ctx context.Context, limit int, now time.Time) (loo
 				return err
 			}
 		}
-		var done *time.Time
-		if invitations+reservations < limit {
-			done = &now
+		if invitations+reservations < limit { // everybody has been told
+			batch.Queue(`DELETE FROM policy_changes WHERE id = $1`, c.id)
+		} else {
+			batch.Queue(`UPDATE policy_changes SET last_invitation = $2, last_reservation = $3 WHERE id = $1`, c.id, c.lastInvitation, c.lastReservation)
 		}
-		batch.Queue(`UPDATE policy_changes SET last_invitation = $2, last_reservation = $3, told_at = $4 WHERE id = $1`,
-			c.id, c.lastInvitation, c.lastReservation, done)
 		looked = invitations + reservations + 1
 		return tx.SendBatch(ctx, batch).Close()
 	})
@@ -77,7 +76,7 @@ func nextChange(ctx context.Context, tx pgx.Tx) (*policyChange, error) {
 	var zone string
 	err := tx.QueryRow(ctx, `SELECT c.id, c.property_id, c.entrance_id, c.before, c.after, p.time_zone, c.changed_at, c.last_invitation, c.last_reservation
 		FROM policy_changes c JOIN properties p ON p.id = c.property_id
-		WHERE c.told_at IS NULL ORDER BY c.changed_at, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED`).
+		ORDER BY c.changed_at, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED`).
 		Scan(&c.id, &c.propertyID, &c.entranceID, &before, &after, &zone, &c.at, &c.lastInvitation, &c.lastReservation)
 	if err != nil {
 		return nil, err

@@ -283,9 +283,10 @@ func TestI12ManyAreToldOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
+	w.tell(noon.Add(time.Hour)) // who found another at work may have stopped before it was done
 	guests := w.number(`SELECT count(*) FROM messages WHERE template = 'access_rules_changed' AND NOT params ? 'to_member'`)
 	members := w.number(`SELECT count(*) FROM messages WHERE template = 'access_rules_changed' AND (params ->> 'guests')::int = 2000`)
-	left := w.number(`SELECT count(*) FROM policy_changes WHERE told_at IS NULL`)
+	left := w.number(`SELECT count(*) FROM policy_changes`)
 	if guests != 2000 || members != 1 || left != 0 {
 		t.Errorf("%d guests and %d inviters told, %d changes left", guests, members, left)
 	}

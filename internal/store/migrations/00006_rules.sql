@@ -33,7 +33,6 @@ CREATE TABLE policy_changes (
     after       jsonb NOT NULL,
     changed_at  timestamptz NOT NULL,
     last_invitation  text NOT NULL DEFAULT '',     -- how far telling has come
-    last_reservation text NOT NULL DEFAULT '',
-    told_at     timestamptz
+    last_reservation text NOT NULL DEFAULT ''
 );
-CREATE INDEX policy_changes_pending ON policy_changes (changed_at, id) WHERE told_at IS NULL;
+CREATE INDEX policy_changes_by_time ON policy_changes (changed_at, id);
