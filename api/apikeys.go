@@ -11,7 +11,7 @@ import (
 type APIKey struct {
 	ID        string    `json:"id" example:"apk_d4k2m1c7h1qg00f3v5tg"`
 	Name      string    `json:"name"`
-	Scopes    []string  `json:"scopes" enum:"admin,read,directory,invitations,unlock"`
+	Scopes    []string  `json:"scopes" enum:"admin,read,directory,invitations,reservations,unlock"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -24,7 +24,7 @@ type APIKeyWithSecret struct {
 type createAPIKeyInput struct {
 	Body struct {
 		Name   string   `json:"name" minLength:"1" maxLength:"200"`
-		Scopes []string `json:"scopes" minItems:"1" maxItems:"5" uniqueItems:"true" enum:"admin,read,directory,invitations,unlock"`
+		Scopes []string `json:"scopes" minItems:"1" maxItems:"6" uniqueItems:"true" enum:"admin,read,directory,invitations,reservations,unlock"`
 	} `nameHint:"CreateAPIKey"`
 }
 
@@ -32,7 +32,7 @@ type changeAPIKeyInput struct {
 	ByID
 	Body struct {
 		Name   Optional[string]   `json:"name,omitempty" minLength:"1" maxLength:"200"`
-		Scopes Optional[[]string] `json:"scopes,omitempty" minItems:"1" maxItems:"5" enum:"admin,read,directory,invitations,unlock"`
+		Scopes Optional[[]string] `json:"scopes,omitempty" minItems:"1" maxItems:"6" enum:"admin,read,directory,invitations,reservations,unlock"`
 	} `nameHint:"ChangeAPIKey"`
 }
 

@@ -45,6 +45,8 @@ var (
 
 	readReservations = keyWith(directory.ScopeRead, directory.ScopeReservations)
 	editReservations = keyWith(directory.ScopeReservations)
+
+	readItems = keyWith(directory.ScopeRead, directory.ScopeInvitations, directory.ScopeReservations)
 )
 
 // keyWith asks for an API key with at least one of the scopes.
@@ -82,6 +84,7 @@ func (n needs) describe() string {
 type caller struct {
 	accountID string
 	keyID     string
+	scopes    []directory.Scope // of the key
 	personID  string
 	sessionID string
 }
@@ -134,14 +137,20 @@ func (s *service) byKey(ctx context.Context, authorization string, scopes []dire
 	if err != nil {
 		return caller{}, fmt.Errorf("authenticate: %w", err)
 	}
-	allowed := slices.ContainsFunc(key.Scopes, func(has directory.Scope) bool {
-		return has == directory.ScopeAdmin || slices.Contains(scopes, has)
+	who := caller{accountID: key.AccountID, keyID: key.ID, scopes: key.Scopes}
+	return who, who.needs(keyWith(scopes...))
+}
+
+// needs refuses what no scope of the caller's key allows.
+func (c caller) needs(n needs) error {
+	allowed := slices.ContainsFunc(c.scopes, func(has directory.Scope) bool {
+		return has == directory.ScopeAdmin || slices.Contains(n.scopes, has)
 	})
 	if !allowed {
-		return caller{}, &directory.Error{Code: directory.CodeForbidden,
-			Detail: "This API key's scopes do not allow this call. " + keyWith(scopes...).describe()}
+		return &directory.Error{Code: directory.CodeForbidden,
+			Detail: "This API key's scopes do not allow this call. " + n.describe()}
 	}
-	return caller{accountID: key.AccountID, keyID: key.ID}, nil
+	return nil
 }
 
 func (s *service) bySession(ctx context.Context, authorization string) (caller, error) {

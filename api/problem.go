@@ -115,6 +115,7 @@ var statuses = map[string]int{
 	"outcome_unknown":           http.StatusGatewayTimeout,
 	"enrolment_refused":         http.StatusForbidden,
 	store.CodeInvalidCode:       http.StatusUnauthorized,
+	store.CodePastUnknown:       http.StatusConflict,
 
 	string(access.CodeNotActive):            http.StatusForbidden,
 	string(access.CodeNotShared):            http.StatusForbidden,

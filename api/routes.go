@@ -101,6 +101,7 @@ func (s *service) routes() []route {
 
 		// Events
 		handle(http.MethodGet, "/v1/events", readEvents, "List events, newest first", (*service).listEvents),
+		handle(http.MethodGet, "/v1/explain", readItems, "Why? Whether access would be given at any instant, and the rule that decides", (*service).why),
 
 		// Panels
 		handle(http.MethodPost, "/panel/v1/enrol", public, "A panel enrols", (*service).enrolPanel, unkeyed),

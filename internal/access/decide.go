@@ -107,7 +107,9 @@ func decideState(inv *Invitation, now time.Time) Decision {
 	switch inv.StateAt(now) {
 	case InvitationAccepted:
 		return Decision{Allowed: true}
-	case InvitationInvited, InvitationCreating:
+	case InvitationCreating:
+		return Decision{Code: CodeNotActive, Rule: "I1", Detail: "The invitation has not been made yet."}
+	case InvitationInvited:
 		return Decision{Code: CodeNotActive, Rule: "I4", Detail: "The invitation has not been accepted yet. Accept it first."}
 	case InvitationEnded:
 		if !inv.LeftAt.IsZero() {

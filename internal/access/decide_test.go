@@ -35,6 +35,7 @@ func TestDecide(t *testing.T) {
 		fromZero bool
 	}{
 		{"I7: shared and open", func(*access.Facts, *access.Entrance) {}, 0, "", "I7", true},
+		{"I1: not made yet", func(f *access.Facts, _ *access.Entrance) { f.Invitation.State = access.InvitationCreating }, 0, access.CodeNotActive, "I1", true},
 		{"I4: not answered yet", func(f *access.Facts, _ *access.Entrance) { f.Invitation = *sent() }, 0, access.CodeNotActive, "I4", true},
 		{"I13: revoked", func(f *access.Facts, _ *access.Entrance) { _ = f.Invitation.Revoke(noon, "", "") }, 0, access.CodeNotActive, "I13", true},
 		{"I1: not begun", func(f *access.Facts, _ *access.Entrance) { f.Invitation.Window.Start = noon.Add(hour) }, 0, access.CodeOutsideWindow, "I1", false},
@@ -118,6 +119,27 @@ func TestDecideProperties(t *testing.T) {
 			t.Fatalf("told to come back at %s, which has passed", got.From)
 		}
 	})
+}
+
+// E5: each operation is decided by the rule that decides it for real: a tap does
+// without verification, a drop-off without a window.
+func TestDecideByOperation(t *testing.T) {
+	t.Parallel()
+	f := accepted(t)
+	f.Policy.Verification = access.VerificationOnSite
+	if d := access.DecideAtEntrance(access.OpUnlock, f, lobby, noon); d.Rule != "I9" {
+		t.Errorf("an unlock comes to %+v", d)
+	}
+	if d := access.DecideAtEntrance(access.OpTap, f, lobby, noon); !d.Allowed {
+		t.Errorf("a tap comes to %+v", d)
+	}
+	k := access.KeyFacts{Reservation: access.Reservation{State: access.ReservationRevoked}}
+	if d := access.DecideAboutKey(access.OpPickup, k, noon); d.Rule != "K10" {
+		t.Errorf("a pickup comes to %+v", d)
+	}
+	if d := access.DecideAboutKey(access.OpDropOff, k, noon); !d.Allowed || d.Rule != "K8" {
+		t.Errorf("a drop-off comes to %+v", d)
+	}
 }
 
 // I2, I4, I5, I7, I10, I13: who is told what.

@@ -75,12 +75,17 @@ func encodeSchedules(schedules []access.Schedule) ([]byte, error) {
 	return json.Marshal(schedules)
 }
 
-// entranceRevision is what an explanation of the past needs of an entrance.
+// entranceDocument is what an explanation of the past needs of an entrance (E5). It
+// says whose it is, because it outlives the entrance.
+type entranceDocument struct {
+	AccountID  string            `json:"account_id"`
+	PropertyID string            `json:"property_id"`
+	Shareable  bool              `json:"shareable"`
+	Schedules  []access.Schedule `json:"schedules"`
+}
+
 func entranceRevision(e directory.Entrance) any {
-	return struct {
-		Shareable bool              `json:"shareable"`
-		Schedules []access.Schedule `json:"schedules"`
-	}{e.Shareable, e.Schedules}
+	return entranceDocument{AccountID: e.AccountID, PropertyID: e.PropertyID, Shareable: e.Shareable, Schedules: e.Schedules}
 }
 
 // Entrances lists an account's entrances, newest first; a property narrows it.

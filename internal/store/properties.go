@@ -92,12 +92,14 @@ func (s *Store) CreateProperty(ctx context.Context, p directory.Property, now ti
 	})
 }
 
-// propertyRevision is what an explanation of the past needs of a property.
+// propertyDocument is what an explanation of the past needs of a property (E5).
+type propertyDocument struct {
+	TimeZone string        `json:"time_zone"`
+	Policy   access.Policy `json:"policy"`
+}
+
 func propertyRevision(p directory.Property) any {
-	return struct {
-		TimeZone string        `json:"time_zone"`
-		Policy   access.Policy `json:"policy"`
-	}{p.TimeZone, p.Policy}
+	return propertyDocument{TimeZone: p.TimeZone, Policy: p.Policy}
 }
 
 // keepRevision ends the validity of the revision before and begins that of this

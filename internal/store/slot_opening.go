@@ -221,6 +221,9 @@ func recordSlotOpened(ctx context.Context, tx querier, commandID, panelID string
 	}
 	event := slotEvent(&r, access.EventSlotOpened, panelID, purpose, now)
 	event.ID, event.At, event.Rule, event.DedupKey = activities.OpeningEventID(commandID), at, "K3", "command/"+commandID+"/opened"
+	if purpose == string(activities.DropOff) {
+		event.Rule = "K8"
+	}
 	event.Detail["slot"] = slot
 	return appendEvent(ctx, tx, event)
 }
