@@ -156,7 +156,7 @@ func (s *keyStory) report() {
 	}
 	s.seqs[box.ID]++
 	event.Seq = s.seqs[box.ID]
-	_, err := s.IntakeEvents(s.t.Context(), box.ID, "boot", []store.PanelEvent{event}, s.now)
+	_, err := s.IntakeEvents(s.t.Context(), box.ID, store.PanelReport{BootID: "boot", Events: []store.PanelEvent{event}}, s.now)
 	s.ok(err)
 	s.note(s.now)
 }

@@ -377,7 +377,7 @@ func (s *guestStory) report() {
 		s.seq++
 		events[n].Seq = s.seq
 	}
-	_, err := s.IntakeEvents(s.t.Context(), s.panel.ID, "boot", events, s.now)
+	_, err := s.IntakeEvents(s.t.Context(), s.panel.ID, store.PanelReport{BootID: "boot", Events: events}, s.now)
 	s.ok(err)
 	s.note(s.now)
 }

@@ -66,9 +66,9 @@ func TestP5InvitationSaysHowItsPanelStands(t *testing.T) {
 	w.changeEntrance(s.entrance, func(e *directory.Entrance) { e.Schedules = workdays })
 	w.ok(w.FailGrants(t.Context(), s.panel.ID, "no answer", at(12, 3)))
 	w.wantSync("opening times", w.syncOf(s, inv.ID, at(12, 3)), "failing: Gate has not answered since 12:00; opening times not confirmed; it admits nobody by itself.")
-	w.policy(s.property, func(p *access.Policy) { p.LockedSince = noon })
+	w.lockDown(s.property, true)
 	w.wantSync("lock-down", w.syncOf(s, inv.ID, at(12, 3)), "pending: Gate is being told since 12:00; lock-down not confirmed; it admits nobody by itself.")
-	w.policy(s.property, func(p *access.Policy) { p.LockedSince = time.Time{} })
+	w.lockDown(s.property, false)
 	w.settle(s.panel, at(12, 4))
 
 	w.ok(inv.Revoke(at(12, 5), "", ""))

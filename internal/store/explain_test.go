@@ -302,7 +302,7 @@ func TestE5LateReports(t *testing.T) {
 	used, reported := noon.Add(20*time.Hour), noon.Add(26*time.Hour)
 	claim, err := w.ClaimUnlock(ctx, q, used)
 	w.ok(err)
-	_, err = w.IntakeEvents(ctx, s.panel.ID, "boot", []store.PanelEvent{{Seq: 1, At: used, Type: "opened", EntranceID: s.entrance.ID, CommandID: claim.Command.ID}}, reported)
+	_, err = w.IntakeEvents(ctx, s.panel.ID, store.PanelReport{BootID: "boot", Events: []store.PanelEvent{{Seq: 1, At: used, Type: "opened", EntranceID: s.entrance.ID, CommandID: claim.Command.ID}}}, reported)
 	w.ok(err)
 	for at, want := range map[time.Duration]string{
 		23 * time.Hour: "I7",

@@ -24,7 +24,7 @@ func (w *world) invites(s site, p directory.Person) (access.Invitation, error) {
 func TestI12CapUnderConcurrency(t *testing.T) {
 	w := open(t)
 	s := w.site()
-	w.policy(s, noon, func(p *access.Policy) { p.MaxGuestsPerInviter = 3 })
+	w.changePolicy(s, noon, func(p *access.Policy) { p.MaxGuestsPerInviter = 3 })
 	var group sync.WaitGroup
 	var invited, refused atomic.Int32
 	for n := range 50 {
@@ -57,7 +57,7 @@ func TestI12LoweringTheCap(t *testing.T) {
 	for n := range 3 {
 		w.invite(s, guest(n), time.Time{})
 	}
-	w.policy(s, noon, func(p *access.Policy) { p.MaxGuestsPerInviter = 1 })
+	w.changePolicy(s, noon, func(p *access.Policy) { p.MaxGuestsPerInviter = 1 })
 	if n := w.number(`SELECT count(*) FROM invitations WHERE state = 'invited'`); n != 3 {
 		t.Errorf("%d invitations are left of 3", n)
 	}
@@ -73,7 +73,7 @@ func TestI12CapCountsCorrectedGuests(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
 	s := w.site()
-	w.policy(s, noon, func(p *access.Policy) { p.MaxGuestsPerInviter = 2 })
+	w.changePolicy(s, noon, func(p *access.Policy) { p.MaxGuestsPerInviter = 2 })
 	mistyped := w.invite(s, guest(1), time.Time{})
 	w.invite(s, guest(2), time.Time{})
 	personID, until, err := w.AddCorrectedGuest(ctx, mistyped, guest(3), noon)

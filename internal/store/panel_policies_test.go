@@ -51,6 +51,12 @@ func (w *world) policy(p directory.Property, change func(*access.Policy)) {
 	w.ok(err)
 }
 
+func (w *world) lockDown(p directory.Property, on bool) {
+	w.t.Helper()
+	_, err := w.LockDown(w.t.Context(), p.AccountID, p.ID, on, noon)
+	w.ok(err)
+}
+
 func (w *world) changeEntrance(e directory.Entrance, change func(*directory.Entrance)) {
 	w.t.Helper()
 	_, err := w.UpdateEntrance(w.t.Context(), e.AccountID, e.ID, 0, func(e *directory.Entrance) error { change(e); return nil }, noon)
@@ -83,7 +89,7 @@ func TestP2DocumentsFollowWhatTheySay(t *testing.T) {
 			func(p access.PanelPolicy) bool { return len(p.Schedules) == 1 && p.Schedules[0].To == "20:00" }},
 		{"a name", func() { w.changeEntrance(s.entrance, func(e *directory.Entrance) { e.Name = "Gate" }) }, false, func(p access.PanelPolicy) bool { return len(p.Schedules) == 1 }},
 		{"not shareable", func() { w.changeEntrance(s.entrance, func(e *directory.Entrance) { e.Shareable = false }) }, true, func(p access.PanelPolicy) bool { return !p.OpenToGuests }},
-		{"locked down", func() { w.policy(s.property, func(p *access.Policy) { p.LockedSince = noon }) }, true, func(p access.PanelPolicy) bool { return p.LockedDown }},
+		{"locked down", func() { w.lockDown(s.property, true) }, true, func(p access.PanelPolicy) bool { return p.LockedDown }},
 		{"another zone", func() {
 			_, err := w.UpdateProperty(t.Context(), s.accountID, s.property.ID, 0, func(p *directory.Property) error { p.TimeZone = "Asia/Tokyo"; return nil }, noon)
 			w.ok(err)
@@ -146,14 +152,14 @@ func TestI17KeysAreLockedAtForeignBoxes(t *testing.T) {
 	elsewhere := w.property(k.accountID)
 	foreign := w.panel(elsewhere, directory.PanelSmartBox)
 	w.enrol(foreign, noon)
-	w.policy(k.property, func(p *access.Policy) { p.LockedSince = noon })
+	w.lockDown(k.property, true)
 	if own := w.document(k.box); !own.LockedDown || len(own.LockedKeys) != 0 {
 		t.Errorf("the box of the property holds %+v", own)
 	}
 	if got := w.document(foreign); got.LockedDown || !slices.Equal(got.LockedKeys, []string{k.key.ID}) || got.EntranceID != foreign.ID {
 		t.Errorf("the other box holds %+v", got)
 	}
-	w.policy(k.property, func(p *access.Policy) { p.LockedSince = time.Time{} })
+	w.lockDown(k.property, false)
 	if got := w.document(foreign); len(got.LockedKeys) != 0 {
 		t.Errorf("after the lock-down the other box holds %+v", got)
 	}

@@ -72,7 +72,7 @@ func (w *world) acceptedBy(s site, p directory.Person, ends, at time.Time) acces
 }
 
 // policy changes the policy of the site.
-func (w *world) policy(s site, at time.Time, change func(*access.Policy)) directory.Property {
+func (w *world) changePolicy(s site, at time.Time, change func(*access.Policy)) directory.Property {
 	w.t.Helper()
 	p, err := w.UpdateProperty(w.t.Context(), s.accountID, s.property.ID, 0, func(p *directory.Property) error { change(&p.Policy); return nil }, at)
 	w.ok(err)
@@ -128,7 +128,7 @@ func TestI17LockDown(t *testing.T) {
 	if n := w.number(`SELECT count(*) FROM directory_revisions WHERE subject_id = $1 AND valid_from = $2 AND document -> 'policy' ? 'locked_since'`, p.ID, at); n != 1 {
 		t.Errorf("%d revisions say that it is locked down", n)
 	}
-	w.policy(k.site, at, func(p *access.Policy) { p.ResendCooldown, p.LockedSince = time.Minute, time.Time{} })
+	w.changePolicy(k.site, at, func(p *access.Policy) { p.ResendCooldown, p.LockedSince = time.Minute, time.Time{} })
 	if code, rule := w.unlock(k.site, inv, at); code != access.CodeLockedDown || rule != "I17" {
 		t.Errorf("unlock: %s by %s", code, rule)
 	}
@@ -234,7 +234,7 @@ func TestI12WhoIsToldOfWhat(t *testing.T) {
 	}
 	rita, otto := s.member.Person.ID, other.member.Person.ID
 
-	w.policy(s, at, func(p *access.Policy) {
+	w.changePolicy(s, at, func(p *access.Policy) {
 		p.MaxGuestsPerInviter, p.InvitationTTL, p.OfflineLease, p.HistoryVisibility = 7, 48*time.Hour, time.Hour, access.HistoryOwn
 	})
 	expect("nobody's access", map[string][]access.Difference{})
@@ -249,11 +249,11 @@ func TestI12WhoIsToldOfWhat(t *testing.T) {
 	w.ok(err)
 	expect("a name", map[string][]access.Difference{})
 
-	w.policy(s, at, func(p *access.Policy) { p.SharingEnabled = false })
+	w.changePolicy(s, at, func(p *access.Policy) { p.SharingEnabled = false })
 	off := []access.Difference{{What: access.SharingOff}}
 	expect("sharing off", map[string][]access.Difference{first.GuestID: off, second.GuestID: off, third.GuestID: off, rita: off, otto: off})
 
-	w.policy(s, at, func(p *access.Policy) { p.Verification = access.VerificationOnSite })
+	w.changePolicy(s, at, func(p *access.Policy) { p.Verification = access.VerificationOnSite })
 	member := []access.Difference{{What: access.VerificationOn, Period: 5 * 24 * time.Hour}}
 	guests := []access.Difference{{What: access.VerificationOn, Period: 5 * 24 * time.Hour, Until: at.Add(time.Hour)}}
 	expect("verification", map[string][]access.Difference{first.GuestID: guests, third.GuestID: guests, rita: member, otto: member})
@@ -271,7 +271,7 @@ func TestI12ManyAreToldOnce(t *testing.T) {
 		SELECT id || n, account_id, property_id, inviter_id, guest_id, state, revision, jsonb_set(facts, '{id}', to_jsonb(id || n)), sha256(n::text::bytea), inviter_index, created_at, updated_at
 		FROM invitations, generate_series(1, 1999) n WHERE id = $1`, inv.ID)
 	w.ok(err)
-	w.policy(s, noon.Add(time.Minute), func(p *access.Policy) { p.SharingEnabled = false })
+	w.changePolicy(s, noon.Add(time.Minute), func(p *access.Policy) { p.SharingEnabled = false })
 	var group sync.WaitGroup
 	for range 3 {
 		group.Go(func() {
@@ -298,7 +298,7 @@ func TestI11WarningAndLapse(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
 	s := w.site()
-	w.policy(s, noon, func(p *access.Policy) { p.Verification = access.VerificationOnSite })
+	w.changePolicy(s, noon, func(p *access.Policy) { p.Verification = access.VerificationOnSite })
 	inv := w.acceptedBy(s, ana, time.Time{}, noon.Add(time.Second))
 	day := 24 * time.Hour
 	_, err := w.db.Exec(ctx, `UPDATE invitations SET verified_at = $1, last_used_at = $1`, noon)
@@ -358,7 +358,7 @@ func TestI5MistimedInvitations(t *testing.T) {
 	w.acceptedBy(s, guest(2), time.Time{}, noon)
 	claimed := w.claim(s, guest(3), time.Time{})
 	at := noon.Add(time.Hour)
-	w.policy(s, at, func(p *access.Policy) { p.InvitationTTL = 2 * time.Hour })
+	w.changePolicy(s, at, func(p *access.Policy) { p.InvitationTTL = 2 * time.Hour })
 	mistimed := func() []string {
 		replans, err := w.Replans(ctx)
 		w.ok(err)
