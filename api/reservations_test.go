@@ -236,3 +236,32 @@ func TestK12RefusalNamesTheHolderToTheHostOnly(t *testing.T) {
 		t.Errorf("of a lost key the host is told %s", lost.body)
 	}
 }
+
+// K7, T0: from the end on nobody sees the photo, also while its workflow has yet to
+// delete it.
+func TestK7PhotoIsNotShownAfterTheEnd(t *testing.T) {
+	e := start(t)
+	f := e.flat()
+	r := e.reserved(f, access.Window{Start: time.Now(), End: time.Now().Add(2 * time.Second)}, func(n *store.NewReservation) { n.RequireID = true })
+	photo := store.NewPhoto{AccountID: r.AccountID, ReservationID: r.ID, PersonID: r.VisitorID, MediaType: "image/jpeg", Width: 1, Height: 1, Body: []byte("pixels")}
+	if err := e.store.PutVisitorPhoto(t.Context(), photo, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.Confirm(r.Revision)
+	if err := r.SubmitID(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.store.RecordReservation(t.Context(), r, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	at := "/v1/reservations/" + r.ID
+	if seen := e.call(http.MethodGet, at+"/photo-id", e.key, nil).want(http.StatusOK); string(seen.body) != "pixels" {
+		t.Fatalf("the reviewer sees %q", seen.body)
+	}
+	for e.call(http.MethodGet, at, e.key, nil).text("state") != "ended" {
+		if t.Context().Err() != nil {
+			t.Fatal("the reservation does not end")
+		}
+	}
+	e.call(http.MethodGet, at+"/photo-id", e.key, nil).refused(http.StatusNotFound, "not_found")
+}

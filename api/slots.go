@@ -131,7 +131,7 @@ func refusedByBox(code string) *Problem {
 	case "wrong_panel_code":
 		return newProblem(http.StatusForbidden, code, "This is not the number that the box shows now. Read it again: it changes.")
 	case "key_not_here":
-		return newProblem(http.StatusConflict, "key_not_available", "The key is not in this box. It is not available yet.")
+		return newProblem(http.StatusForbidden, string(access.CodeKeyNotAvailable), "The key is not in this box. It is not available yet.") // as the engine's own refusal (K12)
 	case "no_free_slot":
 		return newProblem(http.StatusConflict, code, "All slots of this box are taken. Return the key at another SmartBox, or try again later.")
 	}
