@@ -189,12 +189,16 @@ type Edit struct {
 	Window    *Window  `json:"window,omitempty"`
 	Entrances []string `json:"entrances,omitempty"`
 	GuestID   string   `json:"guest_id,omitempty"`
+	Revision  int64    `json:"revision,omitzero"` // the one that was read; zero: whichever it is
 }
 
 // Edit applies an edit. A new guest gets a link of their own at once; the old one
 // dies with the change (I5).
 func (i *Invitation) Edit(now time.Time, e Edit, actorID string) error {
 	if err := i.open(now); err != nil {
+		return err
+	}
+	if err := i.stillAt(e.Revision); err != nil {
 		return err
 	}
 	newGuest := e.GuestID != "" && e.GuestID != i.GuestID
