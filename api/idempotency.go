@@ -151,7 +151,8 @@ func replay(c *gin.Context, status int, body []byte) {
 }
 
 // claimFor names the key and the request. Callers without a name are told apart
-// by their network address.
+// by the secret of their booking URL, since a phone that repeats a request may be in
+// another network by then; those without one by their network address.
 func claimFor(c huma.Context, key string) (*claim, error) {
 	request := humagin.Unwrap(c).Request
 	body, err := io.ReadAll(request.Body)
@@ -162,7 +163,11 @@ func claimFor(c huma.Context, key string) (*claim, error) {
 	who := callerOf(c.Context())
 	mine := &claim{Scope: who.accountID + who.personID}
 	if mine.Scope == "" {
-		mine.Scope, key = idempotencyPublicCallers, networkAddress(c.Context())+" "+key
+		place := c.Param("token")
+		if place == "" {
+			place = networkAddress(c.Context())
+		}
+		mine.Scope, key = idempotencyPublicCallers, place+" "+key
 	}
 	u := c.URL()
 	mine.Key = hash([]byte(mine.Scope), []byte(key))

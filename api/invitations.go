@@ -291,6 +291,7 @@ func (s *service) changeInvitation(ctx context.Context, in *changeInvitationInpu
 	if err != nil {
 		return nil, err
 	}
+	edit.Revision = seen
 	return s.change(ctx, in.ID,
 		func(updateID string) error {
 			return s.Items.EditInvitation(ctx, in.ID, updateID, workflows.EditRequest{Edit: edit})

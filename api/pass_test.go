@@ -199,6 +199,8 @@ func TestP9WhoGetsNoPass(t *testing.T) {
 	e.call(http.MethodGet, d.passPath(), stranger, nil).refused(http.StatusNotFound, "not_found")
 
 	e.call(http.MethodPatch, "/v1/properties/"+d.property, e.key, object{"policy": object{"verification": "on_site"}}).want(http.StatusOK)
+	e.call(http.MethodGet, d.passPath(), token, nil).want(http.StatusOK) // I10: nobody is refused within an hour of the change
+	d.change(func(i *access.Invitation) error { return i.RequireVerification(time.Now(), "") })
 	e.call(http.MethodGet, d.passPath(), token, nil).refused(http.StatusForbidden, "verification_required")
 	d.change(func(i *access.Invitation) error { return i.Revoke(time.Now(), "", "") })
 	e.call(http.MethodGet, d.passPath(), token, nil).refused(http.StatusForbidden, "not_active")

@@ -36,6 +36,7 @@ type Problem struct {
 	From          *time.Time `json:"from,omitempty" doc:"With outside_window and outside_schedule: when the entrance will open"`
 	Count         int        `json:"count,omitempty" doc:"With in_use and guest_limit_reached: how many items are in the way"`
 	Conflict      *Busy      `json:"conflict,omitempty" doc:"With window_taken: the window in the way"`
+	Holder        *Holder    `json:"holder,omitempty" doc:"With key_not_available, where the host asks: who is expected to return the key"`
 	Rule          string     `json:"rule,omitempty" doc:"With a refusal to open: the rule that decided" example:"I9"`
 	RequestID     string     `json:"request_id,omitempty" doc:"With 500: what to tell the operator"`
 
@@ -54,6 +55,14 @@ type Busy struct {
 	ReservationID string    `json:"reservation_id"`
 	StartsAt      time.Time `json:"starts_at"`
 	EndsAt        time.Time `json:"ends_at"`
+}
+
+// Holder is who has a key (K12).
+type Holder struct {
+	ReservationID string     `json:"reservation_id"`
+	VisitorName   string     `json:"visitor_name"`
+	Since         time.Time  `json:"since"`
+	EndsAt        *time.Time `json:"ends_at" doc:"When their access ends; null: until revoked"`
 }
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }

@@ -1,10 +1,15 @@
 package api_test
 
 import (
+	"net"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"latchkey/internal/access"
 )
 
 func TestARepeatedPostGetsTheFirstAnswer(t *testing.T) { // E2
@@ -77,5 +82,35 @@ func TestConcurrentRepetitionsCreateOneThing(t *testing.T) { // E2
 	}
 	if items := e.call(http.MethodGet, "/v1/properties", e.key, nil).items(); len(items) != 1 {
 		t.Errorf("%d properties exist, want 1", len(items))
+	}
+}
+
+// E2, P4: a visitor who repeats a request from another network, as a phone does that
+// has left the house's, repeats it: nothing is decided or opened a second time.
+func TestVisitorRepeatsFromAnotherNetwork(t *testing.T) {
+	e := start(t)
+	f := e.flat()
+	r := e.reserved(f, access.Window{Start: time.Now().Add(time.Hour), End: time.Now().Add(2 * time.Hour)}, nil)
+	token := path.Base(e.call(http.MethodGet, "/v1/reservations/"+r.ID, e.key, nil).text("url"))
+	for _, network := range []string{"127.0.0.1", "127.0.0.2"} {
+		from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(network)}}
+		client := &http.Client{Transport: &http.Transport{DialContext: from.DialContext}}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.url+"/v1/visits/"+token+"/pickup", strings.NewReader(`{"panel_code":"123456"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Idempotency-Key", "press-1")
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusForbidden {
+			t.Fatalf("from %s: %s, %v", network, response.Status, err)
+		}
+		client.CloseIdleConnections()
+	}
+	if n := len(e.call(http.MethodGet, "/v1/events?type=slot.denied&item_id="+r.ID, e.key, nil).items()); n != 1 {
+		t.Errorf("decided %d times, want once", n)
 	}
 }

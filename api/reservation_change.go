@@ -41,6 +41,7 @@ func (s *service) changeReservation(ctx context.Context, in *changeReservationIn
 	if err != nil {
 		return nil, err
 	}
+	edit.Revision = seen
 	trial := r.Reservation
 	if err := trial.Edit(now, edit, ""); err != nil {
 		return nil, err

@@ -205,3 +205,63 @@ func TestK7PhotoIsChecked(t *testing.T) {
 	}
 	put(token, picture.Bytes()).refused(http.StatusConflict, "visitor_id_not_required")
 }
+
+// K12: when the key is with somebody else, the host is told who is expected to return
+// it and until when; the visitor hears only that it is not available yet.
+func TestK12RefusalNamesTheHolderToTheHostOnly(t *testing.T) {
+	e := start(t)
+	f := e.flat()
+	end := time.Now().Add(3 * time.Hour).Truncate(time.Second).UTC()
+	holder := e.reserved(f, access.Window{Start: time.Now().Add(-time.Hour), End: end}, func(n *store.NewReservation) { n.Exclusive, n.Visitor.Name = false, "Max Braun" })
+	next := e.reserved(f, access.Window{Start: time.Now()}, nil)
+	pickup := "/v1/reservations/" + next.ID + "/pickup"
+	number := object{"panel_code": "123456"}
+	taken := store.PanelEvent{Seq: 1, Type: "key_taken", KeyID: f.key, Slot: 1, GrantID: holder.ID, At: time.Now()}
+	if _, err := e.store.IntakeEvents(t.Context(), f.box, store.PanelReport{BootID: "boot", Events: []store.PanelEvent{taken}}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	host := e.call(http.MethodPost, pickup, e.key, number).refused(http.StatusForbidden, "key_not_available")
+	if !strings.Contains(host.text("detail"), "Max Braun is expected to return it by") || host.text("holder", "reservation_id") != holder.ID ||
+		host.text("holder", "visitor_name") != "Max Braun" || host.text("holder", "ends_at") != end.Format(time.RFC3339) {
+		t.Errorf("the host is told %s", host.body)
+	}
+	token := path.Base(e.call(http.MethodGet, "/v1/reservations/"+next.ID, e.key, nil).text("url"))
+	visitor := e.call(http.MethodPost, "/v1/visits/"+token+"/pickup", "", number).refused(http.StatusForbidden, "key_not_available")
+	if !strings.Contains(visitor.text("detail"), "not available yet") || bytes.Contains(visitor.body, []byte("Max")) || bytes.Contains(visitor.body, []byte(holder.ID)) {
+		t.Errorf("the visitor is told %s", visitor.body)
+	}
+	e.call(http.MethodPost, "/v1/keys/"+f.key+"/custody", e.key, object{"state": "unknown", "reason": "Max has lost it."}).want(http.StatusOK)
+	lost := e.call(http.MethodPost, pickup, e.key, number).refused(http.StatusForbidden, "key_not_available")
+	if !strings.Contains(lost.text("detail"), "nobody is known to have it") {
+		t.Errorf("of a lost key the host is told %s", lost.body)
+	}
+}
+
+// K7, T0: from the end on nobody sees the photo, also while its workflow has yet to
+// delete it.
+func TestK7PhotoIsNotShownAfterTheEnd(t *testing.T) {
+	e := start(t)
+	f := e.flat()
+	r := e.reserved(f, access.Window{Start: time.Now(), End: time.Now().Add(2 * time.Second)}, func(n *store.NewReservation) { n.RequireID = true })
+	photo := store.NewPhoto{AccountID: r.AccountID, ReservationID: r.ID, PersonID: r.VisitorID, MediaType: "image/jpeg", Width: 1, Height: 1, Body: []byte("pixels")}
+	if err := e.store.PutVisitorPhoto(t.Context(), photo, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.Confirm(r.Revision)
+	if err := r.SubmitID(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.store.RecordReservation(t.Context(), r, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	at := "/v1/reservations/" + r.ID
+	if seen := e.call(http.MethodGet, at+"/photo-id", e.key, nil).want(http.StatusOK); string(seen.body) != "pixels" {
+		t.Fatalf("the reviewer sees %q", seen.body)
+	}
+	for e.call(http.MethodGet, at, e.key, nil).text("state") != "ended" {
+		if t.Context().Err() != nil {
+			t.Fatal("the reservation does not end")
+		}
+	}
+	e.call(http.MethodGet, at+"/photo-id", e.key, nil).refused(http.StatusNotFound, "not_found")
+}

@@ -25,6 +25,7 @@ type route struct {
 	unkeyed      bool          // a POST that is repeatable by its own means
 	body         int64         // the largest body, in bytes
 	noContent    bool          // it may answer 204 instead
+	answers      string        // the media type of success, where it is not JSON
 	register     func(*service, huma.API)
 }
 
@@ -59,6 +60,9 @@ func longPoll(r *route) { r.within = longestPoll + handlerTimeout }
 
 // photograph takes a body as large as a photo of a phone is.
 func photograph(r *route) { r.body, r.within = photo.MaxBytes+1<<20, photoReadTimeout+handlerTimeout }
+
+// picture answers with a photo as it is kept (K7).
+func picture(r *route) { r.answers = "image/jpeg" }
 
 // handlerTimeout is how long a call may take. It is shorter than what callers
 // usually wait, so that they get an answer that says what to do.
@@ -99,6 +103,11 @@ func (s *service) operation(r route) huma.Operation {
 		Security:        r.needs.security(),
 		Description:     r.needs.describe(),
 		Middlewares:     huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody(r.body)},
+	}
+	if r.answers != "" {
+		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			r.answers: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
+		}}}
 	}
 	if r.method == http.MethodPost && !r.unkeyed {
 		op.Parameters = []*huma.Param{idempotencyParameter()}

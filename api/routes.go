@@ -72,7 +72,7 @@ func (s *service) routes() []route {
 		handle(http.MethodGet, "/v1/reservations/{id}/details", readReservations, "Get code, URL and all details as text", (*service).reservationDetails),
 		handle(http.MethodPost, "/v1/reservations/{id}/resend", editReservations, "Send the access instructions again", (*service).resendReservation),
 		handle(http.MethodPost, "/v1/reservations/{id}/revoke", editReservations, "End picking up", (*service).revokeReservation),
-		handle(http.MethodGet, "/v1/reservations/{id}/photo-id", editReservations, "Look at the visitor's photo ID", (*service).getVisitorID),
+		handle(http.MethodGet, "/v1/reservations/{id}/photo-id", editReservations, "Look at the visitor's photo ID", (*service).getVisitorID, picture),
 		handle(http.MethodPost, "/v1/reservations/{id}/id-check", editReservations, "Confirm or reject the visitor's photo ID", (*service).checkVisitorID),
 		handle(http.MethodPost, "/v1/reservations/{id}/pickup", unlock, "Open the slot of the key", (*service).pickUp, claimsItself),
 		handle(http.MethodPost, "/v1/reservations/{id}/dropoff", unlock, "Open a free slot to return the key", (*service).dropOff, claimsItself),

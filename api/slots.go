@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"latchkey/activities"
+	"latchkey/internal/access"
 )
 
 // SlotOpened is the answer to a pickup or drop-off that opened a slot.
@@ -37,9 +40,50 @@ type dropOffInput struct {
 	Body DropOff
 }
 
-// pickUp opens the slot of the key for an app that acts for the visitor (K3).
+// pickUp opens the slot of the key for an app of the host (K3), who may know who
+// else has the key (K12).
 func (s *service) pickUp(ctx context.Context, in *pickupInput) (*output[SlotOpened], error) {
-	return s.openSlot(ctx, activities.SlotRequest{AccountID: accountID(ctx), ReservationID: in.ID, Purpose: activities.Pickup, PanelCode: in.Body.PanelCode})
+	opened, err := s.openSlot(ctx, activities.SlotRequest{AccountID: accountID(ctx), ReservationID: in.ID, Purpose: activities.Pickup, PanelCode: in.Body.PanelCode})
+	var p *Problem
+	if errors.As(err, &p) && p.Code == string(access.CodeKeyNotAvailable) {
+		if err := s.nameHolder(ctx, p, in.ID); err != nil {
+			return nil, err
+		}
+	}
+	return opened, err
+}
+
+// nameHolder says who is expected to return the key of a reservation (K12). Visitors
+// are never told.
+func (s *service) nameHolder(ctx context.Context, p *Problem, reservationID string) error {
+	now := time.Now()
+	asked, err := s.Store.ReservationOf(ctx, accountID(ctx), reservationID, now)
+	if err != nil {
+		return err
+	}
+	c := asked.Custody
+	switch {
+	case c.State == access.CustodyUnknown || c.State == access.CustodyOut && c.HolderID == "":
+		p.Detail = "The key is not available yet: it is in no SmartBox, and nobody is known to have it. Look for it, then correct where it is."
+		return nil
+	case c.State != access.CustodyOut || c.HolderID == reservationID:
+		return nil
+	}
+	holder, err := s.Store.ReservationOf(ctx, accountID(ctx), c.HolderID, now)
+	if err != nil {
+		return err
+	}
+	end := holder.Reservation.Plan.Window.End
+	p.Holder = &Holder{ReservationID: c.HolderID, VisitorName: holder.Visitor.Name, Since: c.Since, EndsAt: instant(end)}
+	switch {
+	case !holder.Reservation.OverSince(now).IsZero():
+		p.Detail = fmt.Sprintf("The key is not available yet: %s has it and should have returned it already. Ask for it.", holder.Visitor.Name)
+	case end.IsZero():
+		p.Detail = fmt.Sprintf("The key is not available yet: %s has it, until further notice. Ask for it.", holder.Visitor.Name)
+	default:
+		p.Detail = fmt.Sprintf("The key is not available yet: %s is expected to return it by %s.", holder.Visitor.Name, *local(end, holder.Zone))
+	}
+	return nil
 }
 
 // dropOff opens a free slot to return the key (K8).
@@ -87,7 +131,7 @@ func refusedByBox(code string) *Problem {
 	case "wrong_panel_code":
 		return newProblem(http.StatusForbidden, code, "This is not the number that the box shows now. Read it again: it changes.")
 	case "key_not_here":
-		return newProblem(http.StatusConflict, "key_not_available", "The key is not in this box. It is not available yet.")
+		return newProblem(http.StatusForbidden, string(access.CodeKeyNotAvailable), "The key is not in this box. It is not available yet.") // as the engine's own refusal (K12)
 	case "no_free_slot":
 		return newProblem(http.StatusConflict, code, "All slots of this box are taken. Return the key at another SmartBox, or try again later.")
 	}

@@ -27,7 +27,8 @@ func (s *service) getVisitorID(ctx context.Context, in *ByID) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Reservation.Document.State() != access.IDSubmitted {
+	over := !r.Reservation.OverSince(now).IsZero() // whether or not its workflow has deleted the photo yet (T0)
+	if over || r.Reservation.Document.State() != access.IDSubmitted {
 		return nil, &directory.Error{Code: directory.CodeNotFound, Detail: "There is no photo ID that waits for a decision. It is deleted once it was decided or the reservation is over."}
 	}
 	document, mediaType, err := s.Store.VisitorPhoto(ctx, accountID(ctx), in.ID)

@@ -11,7 +11,8 @@ type Edit struct {
 	Window    *Window   `json:"window,omitempty"`
 	Entrances []string  `json:"entrances,omitempty"`
 	GuestID   string    `json:"guest_id,omitempty"`
-	Until     time.Time `json:"until,omitzero"` // the new guest's place under the cap is held as long (I12)
+	Until     time.Time `json:"until,omitzero"`    // the new guest's place under the cap is held as long (I12)
+	Revision  int64     `json:"revision,omitzero"` // the one that was read; zero: whichever it is
 }
 
 // Edit applies an edit. A new guest gets a link of their own at once; the old one
@@ -22,6 +23,9 @@ func (i *Invitation) Edit(now time.Time, e Edit, actorID string) error {
 	}
 	if !e.Until.IsZero() && now.After(e.Until) {
 		return &Refusal{Code: CodeRequestTooLate, Detail: "The change was not made in time. Send it again."}
+	}
+	if err := i.stillAt(e.Revision); err != nil {
+		return err
 	}
 	newGuest := e.GuestID != "" && e.GuestID != i.GuestID
 	if newGuest {

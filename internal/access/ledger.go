@@ -50,6 +50,15 @@ func (l *Ledger) touch(at time.Time) {
 	l.UpdatedAt = at
 }
 
+// stillAt refuses an edit that was made for another revision than the present one:
+// of two who read the same state, only the first can change it. Zero is any.
+func (l *Ledger) stillAt(revision int64) error {
+	if revision == 0 || revision == l.Revision {
+		return nil
+	}
+	return &Refusal{Code: CodePreconditionFailed, Detail: "The item has changed since you read it. Read it again and repeat the change."}
+}
+
 // Confirm notes that Postgres holds everything up to revision. A copy of the item
 // keeps its own changes.
 func (l *Ledger) Confirm(revision int64) {

@@ -35,6 +35,8 @@ const (
 	CodeKeyNotAvailable    Code = "key_not_available"
 	CodeNoReminder         Code = "no_return_reminder"
 	CodeRequestTooLate     Code = "request_expired"
+
+	CodePreconditionFailed Code = "precondition_failed"
 )
 
 // Refusal is a rule's "no": a stable code and a sentence that tells the caller

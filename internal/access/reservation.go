@@ -164,6 +164,7 @@ type ReservationEdit struct {
 	RequireID      *bool     `json:"require_id,omitempty"`
 	NotesID        *string   `json:"notes_id,omitempty"` // empty: no notes any more
 	Until          time.Time `json:"until,omitzero"`     // the claim of the new window holds as long (K14)
+	Revision       int64     `json:"revision,omitzero"`  // the one that was read; zero: whichever it is
 }
 
 // Edit applies an edit. An end makes an ongoing reservation a one-time one, and
@@ -171,6 +172,9 @@ type ReservationEdit struct {
 // changes for them (K5).
 func (r *Reservation) Edit(now time.Time, e ReservationEdit, actorID string) error {
 	if err := r.open(now); err != nil {
+		return err
+	}
+	if err := r.stillAt(e.Revision); err != nil {
 		return err
 	}
 	if !e.Until.IsZero() && now.After(e.Until) {

@@ -360,3 +360,27 @@ func TestK12CustodyApply(t *testing.T) {
 		t.Errorf("a late report: %+v", late)
 	}
 }
+
+// E6, K5: an edit that names the revision it was made for is refused once somebody
+// else's came first, and changes nothing.
+func TestEditOfAnEarlierRevision(t *testing.T) {
+	t.Parallel()
+	i := sent()
+	seen := i.Revision
+	if err := i.Edit(noon, access.Edit{Entrances: []string{"ent_2"}, Revision: seen}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := code(i.Edit(noon, access.Edit{Entrances: []string{"ent_3"}, Revision: seen}, "")); got != access.CodePreconditionFailed || i.Entrances[0] != "ent_2" {
+		t.Errorf("the second of two edits of an invitation: %q, %v", got, i.Entrances)
+	}
+	r, on := reservation(t), true
+	seen = r.Revision
+	if err := r.Edit(noon, access.ReservationEdit{RequireID: &on, Revision: seen}, ""); err != nil {
+		t.Fatal(err)
+	}
+	changed := r.Revision
+	off := false
+	if got := code(r.Edit(noon, access.ReservationEdit{RequireID: &off, Revision: seen}, "")); got != access.CodePreconditionFailed || r.Revision != changed || !r.Document.Required {
+		t.Errorf("the second of two edits of a reservation: %q, %+v", got, r.Document)
+	}
+}

@@ -26,6 +26,9 @@ func (w writer) composeReservation(c *content, t Template) {
 		c.Notes = w.notes("reservation.still_return")
 	case access.TemplateReturnKeyReminder:
 		w.toVisitor(c, true)
+		if w.over() {
+			c.Subject, c.Lead = shorten(w.Say("return_key_reminder.subject_over", w.data), maxSubject), w.Say("return_key_reminder.lead_over", w.data)
+		}
 		c.Facts = w.facts(w.key, w.property, w.ends)
 		c.Notes = w.notes("reservation.dropoff")
 	case access.TemplateKeyLate:
@@ -90,9 +93,17 @@ func (w writer) at(label string, at time.Time) fact {
 	return fact{w.Say(label, nil), w.Instant(at, w.zone)}
 }
 
+// over reports that the end has passed: a reminder that the engine could not send
+// before says so (K6, T2).
+func (w writer) over() bool { return !w.data.LateSince.IsZero() }
+
 // sms is the message as one short text, links in it.
 func (w writer) sms(t Template) string {
-	return w.Say(string(t)+".sms", struct {
+	phrase := string(t) + ".sms"
+	if t == access.TemplateReturnKeyReminder && w.over() {
+		phrase += "_over"
+	}
+	return w.Say(phrase, struct {
 		Data
 		Starts, Ends, Late, Changes string
 	}{w.data, w.instantOr(w.data.StartsAt, "fact.starts_now"), w.instantOr(w.data.EndsAt, "fact.ends_never"), w.Instant(w.data.LateSince, w.zone), strings.Join(w.changes(), " ")})

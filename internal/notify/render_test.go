@@ -70,6 +70,16 @@ func facts(locale string) notify.Data {
 	return d
 }
 
+// factsFor is the story at the moment for which a template is meant: a reminder
+// comes before the end (K6).
+func factsFor(template notify.Template, locale string) notify.Data {
+	d := facts(locale)
+	if template == access.TemplateReturnKeyReminder {
+		d.LateSince = time.Time{}
+	}
+	return d
+}
+
 func render(t *testing.T, template notify.Template, locale string, d notify.Data) notify.Message {
 	t.Helper()
 	m, err := notify.Render(notify.ChannelEmail, template, locale, tokyo(t), d)
@@ -85,7 +95,7 @@ func TestGolden(t *testing.T) {
 	for _, template := range notify.Templates() {
 		for _, locale := range languages {
 			t.Run(string(template)+"."+locale, func(t *testing.T) {
-				m := render(t, template, locale, facts(locale))
+				m := render(t, template, locale, factsFor(template, locale))
 				golden(t, string(template)+"."+locale+".subject.txt", m.Subject+"\n")
 				golden(t, string(template)+"."+locale+".txt", m.Text)
 				golden(t, string(template)+"."+locale+".html", m.HTML)
@@ -98,7 +108,7 @@ func TestGolden(t *testing.T) {
 func TestGoldenTexts(t *testing.T) {
 	for _, locale := range languages {
 		for _, template := range notify.Texted() {
-			m, err := notify.Render(notify.ChannelSMS, template, locale, tokyo(t), facts(locale))
+			m, err := notify.Render(notify.ChannelSMS, template, locale, tokyo(t), factsFor(template, locale))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,6 +146,20 @@ func TestInstructionsSayEverything(t *testing.T) {
 	d.EndsAt = time.Time{}
 	if m = render(t, access.TemplateAccessInstructions, "en", d); !strings.Contains(m.Text, "no end date") {
 		t.Error("ongoing access does not say that it has no end")
+	}
+}
+
+// K6, T2: a reminder that could only be sent after the end does not say that access
+// ends today.
+func TestReminderAfterTheEnd(t *testing.T) {
+	for _, locale := range languages {
+		m := render(t, access.TemplateReturnKeyReminder, locale, facts(locale))
+		golden(t, "return_key_reminder-over."+locale+".txt", m.Subject+"\n\n"+m.Text)
+		text, err := notify.Render(notify.ChannelSMS, access.TemplateReturnKeyReminder, locale, tokyo(t), facts(locale))
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "return_key_reminder-over."+locale+".sms.txt", text.Text+"\n")
 	}
 }
 
