@@ -30,6 +30,8 @@ type Panel struct {
 	// Listen is where the suite's engine listens, host and port; a panel elsewhere
 	// needs an address that it can reach. Empty: a free port of this machine.
 	Listen string
+	// Choose says which checks to make; nil: all.
+	Choose func(Check) bool
 	// Slow adds the checks that take a minute or more.
 	Slow bool
 }
