@@ -108,13 +108,15 @@ func (b *bench) await(what string, holds func(*engine) bool) {
 // awaitLook waits for something that the panel must show.
 func (b *bench) awaitLook(what string, holds func(sim) bool) {
 	b.t.Helper()
-	var s sim
+	var said []byte
+	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if s = b.look(); holds(s) {
+		var s sim
+		if _, said, err = call(b.ctx, http.MethodGet, b.device.Control+"/sim", nil, ""); err == nil && json.Unmarshal(said, &s) == nil && holds(s) {
 			return
 		}
 	}
-	b.t.Fatalf("it does not happen that %s: %+v", what, s)
+	b.t.Fatalf("it does not happen that %s: %s %v", what, said, err)
 }
 
 // never watches for a while for something that must not happen.

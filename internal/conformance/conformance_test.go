@@ -140,7 +140,6 @@ func process(t testing.TB, engineURL, code string) conformance.Device {
 	}
 	off := on(t)
 	t.Cleanup(func() { off() })
-	awaitListener(t, at)
 	return conformance.Device{Control: "http://" + at, Address: *address, PowerCycle: func(t testing.TB) {
 		t.Helper()
 		off()

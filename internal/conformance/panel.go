@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -119,9 +120,8 @@ func call(ctx context.Context, method, url string, header map[string]string, bod
 	if err != nil {
 		return 0, nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
 	answer, err = io.ReadAll(io.LimitReader(response.Body, maxMessage+1))
-	return response.StatusCode, answer, err
+	return response.StatusCode, answer, errors.Join(err, response.Body.Close())
 }
 
 // control makes a call to the control interface, which must succeed.
@@ -179,6 +179,7 @@ func (b *bench) powerCycle() {
 	} else {
 		b.control(http.MethodPost, "/sim/restart", map[string]bool{"wipe": false}, nil)
 	}
+	client.CloseIdleConnections() // those to the panel lead nowhere now
 	if b.base+b.skewed != 0 {
 		b.skew(b.skewed) // a clock that is set anew at every start
 	}
