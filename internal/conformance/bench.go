@@ -151,10 +151,15 @@ func (b *bench) address() (address string) {
 
 // deliver brings a message to the panel as it is.
 func (b *bench) deliver(method, path, token string) (code int, answer []byte, err error) {
+	header := map[string]string{"Content-Type": mediaType}
 	if method == http.MethodGet {
-		return call(b.ctx, method, b.address()+path, map[string]string{"Authorization": "Bearer " + token}, "")
+		header, token = map[string]string{"Authorization": "Bearer " + token}, ""
 	}
-	return call(b.ctx, method, b.address()+path, map[string]string{"Content-Type": mediaType}, token)
+	code, media, answer, err := callFor(b.ctx, method, b.address()+path, header, token)
+	if err == nil && code == http.StatusOK && media != mediaType {
+		b.t.Errorf("%s %s is answered with %q instead of %s", method, path, media, mediaType)
+	}
+	return code, answer, err
 }
 
 // ask sends a request that the panel must answer, and holds the answer to the

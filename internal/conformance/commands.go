@@ -17,6 +17,7 @@ var commandChecks = []Check{
 	{Name: "command/first_result_stays", Rule: "P4", run: firstResultStays},
 	{Name: "command/over_a_power_cycle_opens_once", Rule: "P4", run: onceOverPowerCycle},
 	{Name: "command/whose_acknowledgement_is_lost_opens_once", Rule: "P4", run: lostAcknowledgement},
+	{Name: "command/through_a_power_cycle_opens_at_most_once", Rule: "P4", run: throughPowerCycle},
 	{Name: "command/under_an_older_revision_is_stale", Rule: "P4", run: olderIsStale},
 	{Name: "command/under_a_newer_revision_is_the_engine_s_word", Rule: "P4", run: newerIsBelieved},
 	{Name: "command/inside_the_window_only", Rule: "P2", run: insideTheWindow},
@@ -177,6 +178,33 @@ func lostAcknowledgement(b *bench) {
 	b.fault("none", "")
 	b.mustCommand(c, "opened")
 	b.reported("the opening", func(e event) bool { return e.Type == "opened" && e.CommandID == c.CommandID })
+}
+
+// throughPowerCycle turns the panel off while a command is on its way. It has opened,
+// knows it and reports it, or the command has not arrived and does not open later.
+func throughPowerCycle(b *bench) {
+	g, _ := b.held()
+	for n := range 4 {
+		c := b.opens(g)
+		token, _ := b.message("command", c, nil)
+		arrived := make(chan struct{})
+		go func() {
+			defer close(arrived)
+			_, _, _ = b.deliver(http.MethodPost, "/commands", token) // the answer may be lost
+		}()
+		time.Sleep(time.Duration(n) * 2 * time.Millisecond)
+		b.powerCycle()
+		<-arrived
+		switch r := b.command(c); r.Result {
+		case "opened":
+			b.mustHaveOpened(c.CommandID, 1)
+			b.reported("the opening", func(e event) bool { return e.Type == "opened" && e.CommandID == c.CommandID })
+		case "stale_boot":
+			b.mustHaveOpened(c.CommandID, 0)
+		default:
+			b.t.Errorf("the result of a command that came before or after the power cycle is %s", r.Result)
+		}
+	}
 }
 
 func olderIsStale(b *bench) {

@@ -256,6 +256,15 @@ func lockouts(b *bench) {
 		b.mustType(code, "pickup")
 		ahead += 10 * time.Second
 	}
+	b.engine.do(func(e *engine) {
+		for _, events := range e.events {
+			for _, event := range events {
+				if event.Type == "denied" && event.Code != "wrong_code" && event.At.After(since) {
+					b.t.Errorf("what is typed while the box is locked must be in no event: %+v", event)
+				}
+			}
+		}
+	})
 }
 
 func lockedOverPowerCycle(b *bench) {

@@ -26,6 +26,7 @@ var messageChecks = []Check{
 	{Name: "message/jti_has_1_to_64_bytes", Rule: "P1", run: jtiSizes},
 	{Name: "message/of_more_than_1_MiB_is_refused", Rule: "P1", run: tooLarge},
 	{Name: "message/unknown_fields_are_ignored", Rule: "P1", run: unknownFields},
+	{Name: "status/tells_who_and_how_the_panel_is", Rule: "P8", run: tellsStatus},
 	{Name: "message/rubbish_is_refused", Rule: "P1", run: rubbish},
 }
 
@@ -283,6 +284,18 @@ func unknownFields(b *bench) {
 		b.t.Fatal(err)
 	}
 	b.sent("a message with unknown fields", signWith(b.engine.key, map[string]any{"alg": "EdDSA", "kid": b.engine.keyID}, payload), all["jti"].(string), c)
+}
+
+func tellsStatus(b *bench) {
+	before := b.status()
+	b.held()
+	after := b.status()
+	if after.PanelID != b.engine.panelID || after.Kind != b.engine.kind || after.BootID == "" || after.At.Sub(b.engine.now()).Abs() > tolerance {
+		b.t.Errorf("the status must name panel, kind, boot and the panel's clock, but is %+v", after)
+	}
+	if after.Grants != before.Grants+1 {
+		b.t.Errorf("after one more grant the panel holds %d of %d", after.Grants, before.Grants)
+	}
 }
 
 func rubbish(b *bench) {

@@ -109,19 +109,25 @@ var client = &http.Client{
 
 // call makes one HTTP request.
 func call(ctx context.Context, method, url string, header map[string]string, body string) (code int, answer []byte, err error) {
+	code, _, answer, err = callFor(ctx, method, url, header, body)
+	return code, answer, err
+}
+
+// callFor is call for who wants to know the media type of the answer.
+func callFor(ctx context.Context, method, url string, header map[string]string, body string) (code int, media string, answer []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	for name, value := range header {
 		request.Header.Set(name, value)
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	answer, err = io.ReadAll(io.LimitReader(response.Body, maxMessage+1))
-	return response.StatusCode, answer, errors.Join(err, response.Body.Close())
+	return response.StatusCode, response.Header.Get("Content-Type"), answer, errors.Join(err, response.Body.Close())
 }
 
 // control makes a call to the control interface, which must succeed.

@@ -119,12 +119,14 @@ func dropOffCommand(b *bench) {
 	over := b.closed(g, 7)
 	over.NoPickup = "reservation_revoked"
 	b.mustHold(over, 7)
-	for _, c := range []command{b.toDropOff(over), b.toDropOff(g)} { // the second under an older revision
+	unknown, _ := b.grant()
+	older, newer := b.toDropOff(g), b.toDropOff(unknown) // under an older revision, and of a grant that is not held
+	for _, c := range []command{b.toDropOff(over), older, newer} {
 		c.PanelCode = b.look().Number
 		r := b.mustCommand(c, "opened")
 		b.mustBeFree(r.Slot)
 		e := b.reported("the opening", func(e event) bool { return e.Type == "opened" && e.CommandID == c.CommandID })
-		if e.Op != "dropoff" || e.Slot != r.Slot || e.GrantID != g.GrantID {
+		if e.Op != "dropoff" || e.Slot != r.Slot || e.GrantID != c.GrantID {
 			b.t.Errorf("the event must name op, slot and grant, but is %+v", e)
 		}
 	}
