@@ -208,6 +208,7 @@ func (b *bench) refused(what, method, path, token string, codes ...string) {
 // put gives the panel a grant, and returns the revision that it says it holds.
 func (b *bench) put(g grant) int64 {
 	b.t.Helper()
+	b.engine.do(func(e *engine) { g.LeaseUntil = e.leased() })
 	var ack grantAck
 	b.ask(http.MethodPut, "/grants/"+url.PathEscape(g.GrantID), "grant", g, "grant_ack", &ack)
 	if ack.GrantID != g.GrantID {

@@ -49,11 +49,26 @@ type script struct {
 	lose    map[string]int        // by path: how many requests are taken in and not answered
 	losing  func(eventBatch) bool // which reports are taken in and not answered
 	away    map[string]bool
-	hold    []holding // parts of what the panel should hold
+	lease   time.Duration // by how much every contact renews it; 0: not
+	hold    []holding     // parts of what the panel should hold
 	ack     func(b eventBatch, upTo int64) int64
 	onTap   func(tap) tapAnswer
 	onEnrol func(*reply)
 	onReply func(typ string, r *reply) // the last word on any answer
+}
+
+// newScript is an engine at which all is well.
+func newScript() script {
+	return script{lose: map[string]int{}, away: map[string]bool{}, lease: 72 * time.Hour}
+}
+
+// leased is until when a panel may admit by itself. The caller holds mu.
+func (e *engine) leased() *time.Time {
+	if e.lease == 0 {
+		return nil
+	}
+	until := time.Now().Add(e.offset + e.lease).UTC()
+	return &until
 }
 
 // heard is what the panel said.
@@ -91,7 +106,7 @@ func startEngine(listen, kind string) (*engine, error) {
 	e := &engine{
 		url: "http://" + listener.Addr().String(), key: key, keyID: "eng_" + rand.Text()[:8], kind: kind, changed: make(chan struct{}),
 		panelID: "pan_" + strings.ToLower(rand.Text()[:12]),
-		script:  script{lose: map[string]int{}, away: map[string]bool{}},
+		script:  newScript(),
 		heard:   heard{jtis: map[string]bool{}, events: map[string][]event{}},
 	}
 	e.code = newEnrolmentCode(key.Public().(ed25519.PublicKey))
@@ -301,7 +316,7 @@ func (e *engine) enrol(_ envelope, body json.RawMessage) (any, error) {
 	e.panelKey, e.address = key, strings.TrimSuffix(request.Address, "/")
 	engineKey := publicJWK(e.keyID, e.key.Public().(ed25519.PublicKey))
 	first := e.hold[0]
-	first.Next = "" // the rest comes with the sync
+	first.Next, first.LeaseUntil = "", e.leased() // the rest comes with the sync
 	return enrolAnswer{PanelID: e.panelID, EngineKeys: jwkSet{Keys: []jwk{engineKey}}, holding: first}, nil
 }
 
@@ -334,13 +349,14 @@ func (e *engine) takeEvents(b eventBatch) (any, error) {
 	if e.ack != nil {
 		upTo = e.ack(b, upTo)
 	}
-	return eventsAck{BootID: b.BootID, Seq: upTo}, nil
+	return eventsAck{BootID: b.BootID, Seq: upTo, LeaseUntil: e.leased()}, nil
 }
 
 func (e *engine) takeSync(q syncRequest) (any, error) {
 	e.syncs = append(e.syncs, q)
 	for n, part := range e.hold {
 		if n == 0 && q.After == "" || n > 0 && q.After == e.hold[n-1].Next {
+			part.LeaseUntil = e.leased()
 			return part, nil
 		}
 	}

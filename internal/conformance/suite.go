@@ -92,7 +92,8 @@ func (c Check) alone(t *testing.T, kind string, p Panel) {
 func (b *bench) mend() {
 	b.fault("none", "")
 	b.engine.do(func(e *engine) {
-		e.script = script{lose: map[string]int{}, away: map[string]bool{}, hold: []holding{e.holding()}}
+		e.script = newScript()
+		e.hold = []holding{e.holding()}
 	})
 	if b.engine.kind != SmartBoxKind || b.t.Failed() {
 		return

@@ -53,6 +53,7 @@ type (
 		KeyID       string     `json:"key_id,omitempty"`
 		CodeJWE     string     `json:"code_jwe,omitempty"`
 		NoPickup    string     `json:"no_pickup,omitempty"`
+		LeaseUntil  *time.Time `json:"lease_until,omitempty"`
 	}
 	grantAck struct {
 		GrantID  string `json:"grant_id"`
@@ -103,8 +104,9 @@ type (
 		Events []event `json:"events"`
 	}
 	eventsAck struct {
-		BootID string `json:"boot_id"`
-		Seq    int64  `json:"seq"`
+		BootID     string     `json:"boot_id"`
+		Seq        int64      `json:"seq"`
+		LeaseUntil *time.Time `json:"lease_until,omitempty"`
 	}
 	tap struct {
 		TapID      string `json:"tap_id"`
@@ -139,6 +141,8 @@ type (
 		Slots     int        `json:"slots,omitempty"`
 		Keys      []keyPlace `json:"keys,omitempty"`
 		Next      string     `json:"next,omitempty"`
+
+		LeaseUntil *time.Time `json:"lease_until,omitempty"`
 	}
 	enrolRequest struct {
 		EnrolmentCode string `json:"enrolment_code"`
