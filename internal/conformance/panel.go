@@ -180,11 +180,25 @@ func (b *bench) wipe() {
 // again. What it has to keep it keeps.
 func (b *bench) powerCycle() {
 	b.t.Helper()
-	if b.device.PowerCycle != nil {
-		b.device.PowerCycle(b.t)
-	} else {
-		b.control(http.MethodPost, "/sim/restart", map[string]bool{"wipe": false}, nil)
+	if b.device.PowerCycle == nil {
+		b.restart()
+		return
 	}
+	b.device.PowerCycle(b.t)
+	b.isBack()
+}
+
+// restart is a power cycle by the control interface.
+func (b *bench) restart() {
+	b.t.Helper()
+	b.control(http.MethodPost, "/sim/restart", map[string]bool{"wipe": false}, nil)
+	b.isBack()
+}
+
+// isBack waits until the panel answers after a power cycle, and has asked the engine
+// for all that it should hold.
+func (b *bench) isBack() {
+	b.t.Helper()
 	client.CloseIdleConnections() // those to the panel lead nowhere now
 	if b.base+b.skewed != 0 {
 		b.skew(b.skewed) // a clock that is set anew at every start

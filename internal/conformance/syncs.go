@@ -88,7 +88,7 @@ func syncAfterWipe(b *bench) {
 	if _, held := b.look().grant(g.GrantID); held {
 		b.t.Errorf("control interface: a wipe must lose the grants")
 	}
-	asked = b.syncsSince("the panel asks again after the next start", b.powerCycle, atLeast(1))
+	asked = b.syncsSince("the panel asks again after the next start", b.restart, atLeast(1))
 	if asked[0].Lost {
 		b.t.Errorf("a loss that the engine has answered must not be told again")
 	}
