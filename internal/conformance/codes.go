@@ -88,6 +88,15 @@ func codeReplaced(b *bench) {
 	b.mustNotType(before, "pickup", "wrong_code")
 	b.mustNotType(before, "dropoff", "wrong_code")
 	b.mustType(after, "pickup")
+	g.Revision, g.CodeJWE = 5, "unreadable"
+	b.mustHold(g, 5)
+	b.mustNotType(after, "dropoff", "wrong_code")
+	g.Revision, g.CodeJWE = 6, b.seal(g.GrantID, after)
+	b.mustHold(g, 6)
+	b.mustType(after, "dropoff")
+	g.Revision, g.CodeJWE = 7, ""
+	b.mustHold(g, 7)
+	b.mustNotType(after, "dropoff", "wrong_code")
 }
 
 func codeKept(b *bench) {

@@ -92,10 +92,16 @@ func typedDropOff(b *bench) {
 }
 
 func typedTombstone(b *bench) {
-	g, code := b.held()
-	b.mustHold(ended(g, 4), 4)
-	b.mustNotType(code, "pickup", "wrong_code")
-	b.mustNotType(code, "dropoff", "wrong_code")
+	for _, withCode := range []bool{false, true} {
+		g, code := b.held()
+		over := ended(g, 4)
+		if withCode {
+			over.CodeJWE = g.CodeJWE
+		}
+		b.mustHold(over, 4)
+		b.mustNotType(code, "pickup", "wrong_code")
+		b.mustNotType(code, "dropoff", "wrong_code")
+	}
 }
 
 func fullBox(b *bench) {
