@@ -23,6 +23,7 @@ import (
 var (
 	kind    = flag.String("kind", conformance.DoorKind, "of the panel under test: door or smartbox")
 	start   = flag.String("start", "", "a command that starts a new panel, with {engine}, {code}, {listen} and {state}")
+	poll    = flag.String("start-polling", "", "likewise, one that fetches its messages from the engine")
 	control = flag.String("control", "", "the address of the control interface of a device that is there already")
 	address = flag.String("address", "", "where the device takes messages, if not where it announces")
 	listen  = flag.String("listen", "", "where the suite's engine listens, host:port")
@@ -53,7 +54,7 @@ func TestDoor(t *testing.T) {
 	if outside() {
 		t.Skip("another panel is tried")
 	}
-	conformance.Door(t, conformance.Panel{Start: simulated, Slow: *slow})
+	conformance.Door(t, conformance.Panel{Start: simulated, StartPolling: polling, Slow: *slow})
 }
 
 func TestSmartBox(t *testing.T) {
@@ -61,7 +62,7 @@ func TestSmartBox(t *testing.T) {
 	if outside() {
 		t.Skip("another panel is tried")
 	}
-	conformance.SmartBox(t, conformance.Panel{Start: simulated, Slow: *slow})
+	conformance.SmartBox(t, conformance.Panel{Start: simulated, StartPolling: polling, Slow: *slow})
 }
 
 // One panel for all checks is what a vendor with one device has. The checks of keys and
@@ -81,7 +82,10 @@ func TestOutside(t *testing.T) {
 	if !outside() {
 		t.Skip("the simulated panel is tried; give -start or -control for another one")
 	}
-	p := conformance.Panel{Start: process, Listen: *listen, Slow: *slow}
+	p := conformance.Panel{Start: process(*start), Listen: *listen, Slow: *slow}
+	if *poll != "" {
+		p.StartPolling = process(*poll)
+	}
 	if *control != "" {
 		p.Start, p.One = there, true
 	}
@@ -96,9 +100,18 @@ func TestOutside(t *testing.T) {
 // state file and port, as after kill -9: nothing of the first is asked to finish.
 func simulated(t testing.TB, engineURL, code string) conformance.Device {
 	t.Helper()
-	config := panelsim.Config{
-		EngineURL: engineURL, EnrolmentCode: code, Listen: "127.0.0.1:0", StateFile: filepath.Join(t.TempDir(), "state"), Logger: slog.New(slog.DiscardHandler),
-	}
+	return device(t, panelsim.Config{EngineURL: engineURL, EnrolmentCode: code})
+}
+
+// polling is simulated for a panel that nobody can reach.
+func polling(t testing.TB, engineURL, code string) conformance.Device {
+	t.Helper()
+	return device(t, panelsim.Config{EngineURL: engineURL, EnrolmentCode: code, Poll: true})
+}
+
+func device(t testing.TB, config panelsim.Config) conformance.Device {
+	t.Helper()
+	config.Listen, config.StateFile, config.Logger = "127.0.0.1:0", filepath.Join(t.TempDir(), "state"), slog.New(slog.DiscardHandler)
 	on := func(t testing.TB) (p *panelsim.Panel, off func()) {
 		t.Helper()
 		p, err := panelsim.New(config)
@@ -131,7 +144,14 @@ func simulated(t testing.TB, engineURL, code string) conformance.Device {
 }
 
 // process starts a panel as a process of its own.
-func process(t testing.TB, engineURL, code string) conformance.Device {
+func process(line string) func(t testing.TB, engineURL, code string) conformance.Device {
+	return func(t testing.TB, engineURL, code string) conformance.Device {
+		t.Helper()
+		return processOf(t, line, engineURL, code)
+	}
+}
+
+func processOf(t testing.TB, line, engineURL, code string) conformance.Device {
 	t.Helper()
 	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -141,7 +161,7 @@ func process(t testing.TB, engineURL, code string) conformance.Device {
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	line := strings.NewReplacer("{engine}", engineURL, "{code}", code, "{listen}", at, "{state}", filepath.Join(t.TempDir(), "state")).Replace(*start)
+	line = strings.NewReplacer("{engine}", engineURL, "{code}", code, "{listen}", at, "{state}", filepath.Join(t.TempDir(), "state")).Replace(line)
 	on := func(t testing.TB) (off func()) {
 		t.Helper()
 		command := exec.Command("sh", "-c", "exec "+line)

@@ -21,6 +21,7 @@
 //
 //	go test ./internal/conformance -kind smartbox -control http://10.0.0.7:9000 -listen 10.0.0.2:8099 -v
 //
+// -start-polling is -start for a panel that announces no address and polls.
 // -address is where the device takes messages, if not where it announces; -slow adds
 // the checks that take a minute or more; -run chooses checks, as in -run '/P4/'.
 //
@@ -35,6 +36,7 @@
 //	GET  /sim           {"kind", "clock", "number", "entrances": [{"entrance_id"}], "slots": [{"slot", "open", "key_id"}],
 //	                    "grants": [{"grant_id", "revision"}], "opened": [{"entrance_id" or "slot", "grant_id", "command_id"}]}
 //	POST /sim/tap       {"tap_token", "entrance_id"}         a phone held to the panel
+//	POST /sim/pass      {"pass", "proof", "entrance_id"}     a phone with a pass held to a door → {"result", "reason"}
 //	POST /sim/code      {"code", "op"}                       a code typed → {"result": "opened" or "refused", "slot", "reason"}
 //	POST /sim/keys      {"slot", "key_id" or null}           a key put into an open slot, or taken out
 //	POST /sim/fault     {"mode", "value"}                    none; offline; lose_ack: acts and breaks the connection;

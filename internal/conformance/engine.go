@@ -52,6 +52,7 @@ type script struct {
 	lease   time.Duration // by how much every contact renews it; 0: not
 	hold    []holding     // parts of what the panel should hold
 	ack     func(b eventBatch, upTo int64) int64
+	onAck   func(*eventsAck)
 	onTap   func(tap) tapAnswer
 	onEnrol func(*reply)
 	onReply func(typ string, r *reply) // the last word on any answer
@@ -80,11 +81,13 @@ type heard struct {
 	batches    []eventBatch
 	syncs      []syncRequest
 	taps       []tap
+	mail       mailbox
 	jtis       map[string]bool
 	events     map[string][]event // by boot, each once
 	boots      []string           // in order of appearance
 	said       []string           // every batch of events as it came
 	violations []string
+	version    int64 // of the newest policy document of all checks
 }
 
 // reply is an answer before it is signed.
@@ -107,7 +110,7 @@ func startEngine(listen, kind string) (*engine, error) {
 		url: "http://" + listener.Addr().String(), key: key, keyID: "eng_" + rand.Text()[:8], kind: kind, changed: make(chan struct{}),
 		panelID: "pan_" + strings.ToLower(rand.Text()[:12]),
 		script:  newScript(),
-		heard:   heard{jtis: map[string]bool{}, events: map[string][]event{}},
+		heard:   heard{jtis: map[string]bool{}, events: map[string][]event{}, mail: mailbox{answered: map[string]string{}, refused: map[string]string{}}},
 	}
 	e.code = newEnrolmentCode(key.Public().(ed25519.PublicKey))
 	e.hold = []holding{e.holding()}
@@ -115,6 +118,8 @@ func startEngine(listen, kind string) (*engine, error) {
 	mux.HandleFunc("POST "+pathEnrol, e.serve(pathEnrol, "enrol", "enrolled", e.enrol))
 	mux.HandleFunc("POST "+pathEvents, e.serve(pathEvents, "events", "events_ack", take(e.takeEvents)))
 	mux.HandleFunc("POST "+pathSync, e.serve(pathSync, "sync", "sync_answer", take(e.takeSync)))
+	mux.HandleFunc("GET "+pathPoll, e.servePoll)
+	mux.HandleFunc("POST "+pathAnswers, e.serve(pathAnswers, "answers", "answers_ack", take(e.takeAnswers)))
 	mux.HandleFunc("POST "+pathTaps, e.serve(pathTaps, "tap", "tap_answer", take(e.takeTap)))
 	e.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = e.server.Serve(listener) }() // ends with close
@@ -349,7 +354,11 @@ func (e *engine) takeEvents(b eventBatch) (any, error) {
 	if e.ack != nil {
 		upTo = e.ack(b, upTo)
 	}
-	return eventsAck{BootID: b.BootID, Seq: upTo, LeaseUntil: e.leased()}, nil
+	ack := eventsAck{BootID: b.BootID, Seq: upTo, LeaseUntil: e.leased()}
+	if e.onAck != nil {
+		e.onAck(&ack)
+	}
+	return ack, nil
 }
 
 func (e *engine) takeSync(q syncRequest) (any, error) {

@@ -25,6 +25,9 @@ type Panel struct {
 	// Start turns on a panel that has not enrolled yet, which is to enrol with an
 	// engine by a code. It may return before the panel has enrolled.
 	Start func(t testing.TB, engineURL, code string) Device
+	// StartPolling is Start for a panel that announces no address and fetches its
+	// messages from the engine; nil: there are none. Its Device has a PowerCycle.
+	StartPolling func(t testing.TB, engineURL, code string) Device
 	// One says that there is one panel only, which can enrol once: the checks then
 	// share it, one after the other, and those that need a new one are skipped.
 	One bool

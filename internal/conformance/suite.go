@@ -14,13 +14,15 @@ type Check struct {
 	fresh bool // starts the panel itself
 	wrong bool // types wrong codes, which add up to a lock-out over several checks
 	slow  bool // takes a minute or more
+	polls bool // is about panels that fetch their messages
 	run   func(b *bench)
 }
 
 // Checks lists all checks.
 func Checks() []Check {
 	var all []Check
-	for _, group := range [][]Check{enrolmentChecks, messageChecks, grantChecks, commandChecks, eventChecks, syncChecks, tapChecks, codeChecks, slotChecks, keypadChecks} {
+	for _, group := range [][]Check{enrolmentChecks, messageChecks, grantChecks, commandChecks, eventChecks, syncChecks, tapChecks, codeChecks, slotChecks, keypadChecks,
+		policyChecks, leaseChecks, resendChecks, keyChecks, passChecks, pollChecks} {
 		all = append(all, group...)
 	}
 	return all
@@ -53,9 +55,11 @@ func checkAll(t *testing.T, kind string, p Panel) {
 		}
 		t.Run(c.Rule+"/"+c.Name, func(t *testing.T) {
 			switch {
+			case c.polls && p.StartPolling == nil:
+				t.Skip("there is no panel that polls")
 			case c.slow && !p.Slow:
 				t.Skip("it takes a minute or more: ask for the slow checks")
-			case c.fresh && p.One:
+			case (c.fresh || c.polls) && p.One:
 				t.Skip("it needs a panel that has not enrolled yet")
 			}
 			if !p.One {
@@ -79,6 +83,9 @@ func checkAll(t *testing.T, kind string, p Panel) {
 // alone runs a check on a panel of its own.
 func (c Check) alone(t *testing.T, kind string, p Panel) {
 	t.Helper()
+	if c.polls {
+		p.Start = p.StartPolling
+	}
 	b := newBench(t, kind, p)
 	if !c.fresh {
 		b.enrolled()
@@ -95,7 +102,11 @@ func (b *bench) mend() {
 		e.script = newScript()
 		e.hold = []holding{e.holding()}
 	})
-	if b.engine.kind != SmartBoxKind || b.t.Failed() {
+	if b.t.Failed() {
+		return
+	}
+	b.mustObey(b.openPolicy())
+	if b.engine.kind != SmartBoxKind {
 		return
 	}
 	for _, slot := range b.look().Slots {

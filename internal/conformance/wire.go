@@ -54,6 +54,7 @@ type (
 		CodeJWE     string     `json:"code_jwe,omitempty"`
 		NoPickup    string     `json:"no_pickup,omitempty"`
 		LeaseUntil  *time.Time `json:"lease_until,omitempty"`
+		PassesSince *time.Time `json:"passes_since,omitempty"`
 	}
 	grantAck struct {
 		GrantID  string `json:"grant_id"`
@@ -71,6 +72,25 @@ type (
 		Purpose       string    `json:"purpose,omitempty"`
 		KeyID         string    `json:"key_id,omitempty"`
 		PanelCode     string    `json:"panel_code,omitempty"`
+		PolicyVersion int64     `json:"policy_version,omitempty"`
+	}
+	policy struct {
+		EntranceID   string     `json:"entrance_id"`
+		Version      int64      `json:"version"`
+		OpenToGuests bool       `json:"open_to_guests"`
+		Schedules    []schedule `json:"schedules"`
+		TimeZone     string     `json:"time_zone"`
+		LockedDown   bool       `json:"locked_down"`
+		LockedKeys   []string   `json:"locked_keys,omitempty"`
+	}
+	schedule struct {
+		Days []string `json:"days"`
+		From string   `json:"from"`
+		To   string   `json:"to"`
+	}
+	policyAck struct {
+		EntranceID string `json:"entrance_id"`
+		Version    int64  `json:"version"`
 	}
 	result struct {
 		CommandID string    `json:"command_id"`
@@ -98,15 +118,22 @@ type (
 		Op         string     `json:"op"`
 		Via        string     `json:"via"`
 		Until      *time.Time `json:"until"`
+		PassID     string     `json:"pass_id"`
 	}
 	eventBatch struct {
-		BootID string  `json:"boot_id"`
-		Events []event `json:"events"`
+		BootID string    `json:"boot_id"`
+		At     time.Time `json:"at"`
+		Events []event   `json:"events"`
+
+		LeaseUntil   *time.Time `json:"lease_until"`
+		EngineKeyIDs []string   `json:"engine_key_ids"`
 	}
 	eventsAck struct {
 		BootID     string     `json:"boot_id"`
 		Seq        int64      `json:"seq"`
+		ResendFrom int64      `json:"resend_from,omitempty"`
 		LeaseUntil *time.Time `json:"lease_until,omitempty"`
+		EngineKeys *jwkSet    `json:"engine_keys,omitempty"`
 	}
 	tap struct {
 		TapID      string `json:"tap_id"`
@@ -122,6 +149,8 @@ type (
 		BootID string `json:"boot_id"`
 		Lost   bool   `json:"lost"`
 		After  string `json:"after"`
+
+		EngineKeyIDs []string `json:"engine_key_ids"`
 	}
 	entrance struct {
 		EntranceID string `json:"entrance_id"`
@@ -142,6 +171,7 @@ type (
 		Keys      []keyPlace `json:"keys,omitempty"`
 		Next      string     `json:"next,omitempty"`
 
+		Policies   []policy   `json:"policies,omitempty"`
 		LeaseUntil *time.Time `json:"lease_until,omitempty"`
 	}
 	enrolRequest struct {
