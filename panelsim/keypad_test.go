@@ -107,6 +107,13 @@ func TestRotatingNumber(t *testing.T) {
 	if !next.good(next.now, later) || !next.good(first.now, later) || next.good(first.now, later.Add(numberGrace)) || next.good("", later) {
 		t.Errorf("%+v takes the wrong numbers", next)
 	}
+	// Nobody looked in between: the number changed on the minute all the same.
+	if seen := now.Add(80 * time.Second); first.at(seen).good(first.now, seen) && first.at(seen).now != first.now {
+		t.Error("a number is taken 20 seconds after it went")
+	}
+	if seen := now.Add(10 * time.Minute); first.at(seen).before != "" {
+		t.Error("a number is taken that has not been shown for minutes")
+	}
 	if (rotating{}).at(now).good("", now) {
 		t.Error("no number at all is taken")
 	}

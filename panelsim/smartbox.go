@@ -26,12 +26,18 @@ type rotating struct {
 	since       time.Time // when it changed
 }
 
-// at is the number at an instant, changed if its time is over.
+// at is the number at an instant, changed if its time is over. It changes on the
+// minute, whether somebody looks or not: one that nobody has read for long is not the
+// one before.
 func (r rotating) at(now time.Time) rotating {
-	if r.now != "" && now.Sub(r.since) < numberLasts && !now.Before(r.since) {
+	age := now.Sub(r.since)
+	if r.now != "" && age >= 0 && age < numberLasts {
 		return r
 	}
-	return rotating{now: newNumber(), before: r.now, since: now}
+	if r.now != "" && age >= numberLasts && age < 2*numberLasts {
+		return rotating{now: newNumber(), before: r.now, since: r.since.Add(numberLasts)}
+	}
+	return rotating{now: newNumber(), since: now}
 }
 
 // good reports whether a number is the one that is shown, or was until a moment ago.
@@ -190,6 +196,8 @@ func (p *Panel) judgeSlot(c panel.Command, now time.Time) (panel.Result, int) {
 	case !known || g.Revision < c.GrantRevision: // the engine knows more than we do, and has signed it
 		v := b.slotOf(c.KeyID)
 		return resultOf(v), v.Slot
+	case g.NoPickup != "":
+		return panel.ResultPickupDenied, 0
 	default:
 		v := b.pickup(g, now)
 		return resultOf(v), v.Slot
@@ -205,10 +213,8 @@ func resultOf(v Verdict) panel.Result {
 		return panel.ResultKeyNotHere
 	case reasonNoFreeSlot:
 		return panel.ResultNoFreeSlot
-	case reasonNotYet, reasonEnded:
-		return panel.ResultOutsideWindow
 	default:
-		return panel.ResultPickupDenied
+		return panel.ResultOutsideWindow
 	}
 }
 

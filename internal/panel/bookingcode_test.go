@@ -18,14 +18,15 @@ import (
 // one, and any engine to what a box can read.
 const goldenCodeJWE = "eyJhbGciOiJFQ0RILUVTIiwiZW5jIjoiQTI1NkdDTSIsImVwayI6eyJrdHkiOiJFQyIsImNydiI6IlAtMjU2IiwieCI6IndhSEdUQ3hYZGliXzQ2VmNHVFA4eThDVGxLOEY1RWZxMzRZOVZwOTdXbEkiLCJ5IjoiTTRNV1VyYkVmQXlmNmctM0NHWnpMcVVVRjVxNTFFVXRKSkFIU0Z3cGpIOCJ9fQ..BmVNtaqUDv_sgWp9.-6UMfuQrt29e8WZZaG4P3pCS-ubByAH-UnlszGRhOsxPpUyJ7wE.wj4OgCrQmdVaQOUuOQpf5A"
 
-// boxKey is the P-256 key of the golden files, from a scalar of 32 bytes 3.
+// goldenBoxKey is the P-256 key of the golden files, from a scalar of 32 bytes 3.
+var goldenBoxKey, errGoldenBoxKey = ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{3}, 32))
+
 func boxKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{3}, 32))
-	if err != nil {
-		t.Fatal(err)
+	if errGoldenBoxKey != nil {
+		t.Fatal(errGoldenBoxKey)
 	}
-	return key
+	return goldenBoxKey
 }
 
 // The file has all that a vendor needs to check their decryption: key, JWE, code.

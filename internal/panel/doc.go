@@ -14,31 +14,42 @@
 //	 "jti": "…", "typ": "command", "re": "…", "body": {…}}
 //
 // iss and aud are "latchkey" for the engine, the panel's id for a panel and
-// "unenrolled" for a panel that has none yet. iat and exp are Unix seconds, at most
-// 60 apart. jti is unique, of at most 64 bytes. typ says what body is. re is the jti of the message that
-// is answered and absent in requests.
+// "unenrolled" for a panel that has none yet. iat and exp are Unix seconds, at most 60
+// apart. jti is unique, of at most 64 bytes. typ says what body is. re is the jti of
+// the message that is answered and absent in requests. Instants in bodies are RFC 3339.
+// Fields that a receiver does not know are ignored, and so are values of type and
+// result that it does not know. A field that has nothing to say may be absent.
 //
-// A receiver checks, in this order: size (1 MiB), signature with a key it
-// trusts for the sender, aud, iss, typ and re, iat and exp by its own clock with 30
-// seconds of tolerance, and that the jti is new. An answer needs no memory of
-// jtis, because it names its request. A panel may forget jtis when it restarts: a
-// grant or a command that comes twice does nothing the second time. What fails is answered with an HTTP status
-// in the four hundreds and {"code": …, "detail": …}, unsigned, and has no effect. The
-// codes are those of type [Code].
+// A receiver checks, in this order: size (1 MiB), signature with a key it trusts
+// for the sender, aud, iss, typ and re, iat and exp by its own clock with 30 seconds of
+// tolerance, and that the jti is new. An answer needs no memory of jtis, because it
+// names its request. A panel may forget jtis when it restarts: a grant or a command
+// that comes twice does nothing the second time. Only a message that is good in all
+// else is remembered. An answer travels with status 200. What fails is answered with an
+// HTTP status in the four hundreds and {"code": …, "detail": …}, unsigned, and has no
+// effect. The codes are those of type [Code]: too_large; malformed (no compact JWS with
+// EdDSA, a key in the header, no envelope with a jti, no body as typ says);
+// bad_signature (also another iss); wrong_audience; wrong_type (typ, or re);
+// expired_message (iat or exp); replayed. An answer that fails is as if it had not
+// come. An enrolment, a report or a sync without an answer, or with a status of 500 or
+// more, is sent again with a new jti.
 //
 // # Enrolment (P1)
 //
 // A person types an enrolment code into the panel. In base32, without dashes and
-// spaces, it is 26 bytes: 16 random ones, which the engine recognises, and the
-// first 10 of the SHA-256 of the engine's public key. The panel makes a key pair
-// and sends POST /panel/v1/enrol with typ "enrol", signed with the new key: the
-// code, the public key as a JWK, the address at which the engine reaches it, and a
-// P-256 key to which booking codes are encrypted. A panel learns its kind from the
-// answer, so one that can be either sends that key always.
-// The answer ("enrolled") carries the engine's keys; the panel accepts it only if
-// one of them has the fingerprint in the code and made the signature. From then on it
-// trusts all of them. Sending the same code with the same key again repeats the answer.
-// A panel that will poll (see below) leaves address out.
+// spaces, it is 26 bytes: 16 random ones, which the engine recognises, and the first 10
+// of the SHA-256 of the engine's public key, of its 32 bytes. The panel makes a key
+// pair and sends POST /panel/v1/enrol with typ "enrol", signed with the new key: the
+// code as it was typed (enrolment_code), the public key as a JWK (public_key), the
+// address at which the engine reaches it, and as encryption_key, a JWK too, a P-256 key
+// to which booking codes are encrypted. A panel learns its kind from the answer, so one
+// that can be either sends that key always. The answer names the panel (panel_id) and
+// has what a sync answers besides, of which "sync" below. The answer ("enrolled")
+// carries the engine's keys (engine_keys, a JWK set); the panel accepts it only if one
+// of them has the fingerprint in the code and made the signature. From then on
+// it trusts all of them. Sending the same code with the same key again repeats the answer:
+// a panel that got none sends it until it does. A panel that will poll (see below) leaves
+// address out.
 //
 // # Keys of the engine (P1)
 //
@@ -62,19 +73,27 @@
 //	GET  <address>/status              status_query → status   signed in the header Authorization: Bearer
 //
 // A grant replaces what the panel holds under its id if its revision is higher,
-// and is on disk before it is acknowledged; a tombstone opens nothing and stays
-// (P3). A lower or equal revision changes nothing; the acknowledgement names the
-// revision that is held.
+// and is on disk before it is acknowledged. A tombstone opens nothing and is kept as
+// any grant is, so that no older revision comes back (P3); a newer revision that is none
+// gives access anew, as when an entrance is taken from an invitation and given back. A
+// lower or equal revision changes nothing; the acknowledgement names the revision that is
+// held. The window is from starts_at, inclusive, to ends_at, exclusive; without one of
+// them it is open on that side.
 //
 // A command (P4) is carried out only if expires_at is ahead on the panel's clock,
 // boot_id is the one the panel made when it started, and the panel holds no newer
 // revision of the grant, no tombstone, no newer policy document that refuses it (see
 // below), and, where it holds this revision, the window of the grant contains now and
-// its entrances the one named. A grant that the panel does not hold, or holds in an
-// older revision, does not stand in the way: the engine knows more. The
-// command_id is on disk before anything moves. A command_id that was seen before
-// gets its first result again, whatever else has changed. op "unlock" names an
-// entrance_id, "open_slot" a slot; the results are those of type [Result].
+// its entrances the one named. All this is judged when the
+// panel acts, by its own clock. A command under a newer revision than the panel holds,
+// or of a grant that it does not hold, is the engine's word, for an entrance of this
+// panel. The command_id is on disk before anything moves. A command_id that was seen
+// before gets its first result again, at included, whatever else has changed, over a
+// restart too. op "unlock" names an entrance_id, "open_slot" a slot; the results are
+// those of type [Result]: opened; expired; stale_boot; stale_revision (a newer revision
+// is held, or a tombstone); outside_window; not_shared (no such entrance here, or not
+// in the grant, or no such op); refused (for a reason of the panel's own); and those of
+// SmartBoxes.
 //
 // # Policy documents (P2)
 //
@@ -206,24 +225,31 @@
 // key_id is the key; code_jwe the booking code: a compact JWE, ECDH-ES and A256GCM,
 // of {"code": …, "grant_id": …}. A box keeps it as it came and decrypts it in memory.
 //
-// A typed code opens for pickup the slot that holds the key, inside the window and
-// only if no_pickup is empty (P2); for drop-off any free slot, whatever the time,
-// revision, window and no_pickup say, until the tombstone (K8). After 5 wrong codes in
-// 15 minutes typed codes are refused for a minute, and twice as long each time that it
-// happens again, up to an hour (P7); commands still work.
+// A typed code opens for pickup the slot that holds the key, inside the window and only
+// if no_pickup is empty (P2); for drop-off any free slot, whatever the time, revision,
+// window and no_pickup say, until the tombstone (K8). A code that cannot be decrypted,
+// or names another grant_id inside, is as none, and the rest of the grant holds. After
+// 5 wrong codes in 15 minutes typed codes are refused, for drop-off too, for a minute,
+// and twice as long each time that it happens again, up to an hour (P7); commands still
+// work. A code that is typed meanwhile makes no event and does not count; a restart
+// does not end the lock-out; after a day without one it starts again from a minute.
 //
 // The command "open_slot" has a purpose, "pickup" or "dropoff", the key_id and the
-// panel_code: the box shows a six-digit number, a new one every minute and after each
-// wrong one, and the number before is good for 15 seconds more (P10). A command for
-// pickup is judged as one for an entrance is; one for drop-off does not depend on
-// revision, window and no_pickup. The result names the slot that opened.
+// panel_code: the box shows a six-digit number, a new one every minute, and the number
+// before is good for 15 seconds more; after a wrong one there is a new number at once,
+// and none before it (P10). A command for pickup is judged as one for an entrance is;
+// one for drop-off does not depend on revision, window and no_pickup, only on the
+// tombstone. The result names the slot that opened; those that only a SmartBox gives
+// are wrong_panel_code, key_not_here, no_free_slot, and pickup_denied where no_pickup
+// is not empty.
 //
-// Its events are opened and denied with op ("pickup", "dropoff") and via ("code",
+// Its events are opened and denied with slot, op ("pickup", "dropoff") and via ("code",
 // "command"), key_taken and key_returned with slot, key_id and, as grant_id, whose code
 // or command opened the slot, and lockout with until. The codes of denied are results,
-// and for typed codes wrong_code, not_yet, reservation_ended, reservation_revoked,
-// visitor_id_required, closed_by_policy, locked_down, lease_expired, key_not_here and
-// no_free_slot. What was typed is in no event.
+// and for typed codes wrong_code, not_yet and reservation_ended for the window, what
+// no_pickup says (reservation_ended, reservation_revoked or visitor_id_required),
+// closed_by_policy, locked_down, lease_expired, key_not_here and no_free_slot. What was
+// typed is in no event.
 //
 // A pickup by code that fails for several reasons is refused for the first of these:
 // no_pickup, the window, the key that is not here, the policy document, the lease.
@@ -237,9 +263,11 @@
 //	POST /panel/v1/answers  answers → answers_ack  this
 //
 // A boot id is random and new at every start. Events of a boot count up from 1; they
-// are kept until acknowledged, sent in order, and those of an earlier boot before those
-// of a later one (P6). seq starts anew with each boot. events_ack names the boot and
-// the seq up to which the engine has everything; those events need not be sent again.
+// are kept until acknowledged, over restarts too, sent in order, and those of an
+// earlier boot before those of a later one (P6). A batch has the events of one boot;
+// the acknowledgement names up to which seq of that boot the engine has everything, and
+// the panel sends what comes after.
+//
 // at is the panel's clock when it signs, in RFC 3339 with milliseconds: the engine
 // measures by it how far the clock is off. An event's own at is when it happened,
 // however late it is sent.
@@ -252,6 +280,18 @@
 // from which the panel sends the events of that boot again, at once and in order. It
 // keeps the last thousand acknowledged ones for that, and sends what it still has. seq
 // in such an answer is resend_from - 1. The engine asks once for each place; a batch
-// that still begins after it is taken in, and the gap is noted. A tap whose answer was
-// lost is sent again with the same tap_id; only the command in the answer opens.
+// that still begins after it is taken in, and the gap is noted.
+//
+// Every command that was carried out or refused is an event, opened or denied with the
+// result as code, and with command_id, grant_id and entrance_id. Every tap has a tap_id of its own. A tap whose answer was lost is sent
+// again with the same tap_id; only the command in the answer opens, and is judged as
+// any other. The results of a tap are verified, wrong_entrance and expired.
+//
+// A sync says by lost that the panel no longer holds what it once confirmed, until it
+// has an answer. The answer has the grants, the entrances of a door panel, its kind
+// (none: door) and time_zone, and of a SmartBox the number of slots and as keys where
+// the engine believes each key to be; the box's own sensors know better. With next in
+// the answer there is more: the panel asks again with it as after, and without lost.
+// Each part is taken in by revision like a grant that comes alone; a grant that is in
+// no part stays held.
 package panel

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -103,7 +105,11 @@ func goldenMessagesOfBoxes() []message {
 	over := Grant{GrantID: "res_2", Kind: "reservation", Revision: 5, EndsAt: &noon, EntranceIDs: []string{}, KeyID: "key_1", CodeJWE: goldenCodeJWE, NoPickup: "reservation_ended"}
 	command := Command{CommandID: "cmd_1", Op: OpOpenSlot, GrantID: "res_1", GrantRevision: 3, BootID: "boot", ExpiresAt: noon.Add(10 * time.Second),
 		Purpose: PurposePickup, KeyID: "key_1", PanelCode: "482913"}
+	enrol := EnrolRequest{EnrolmentCode: goldenCode, PublicKey: PublicJWK("", panelKey.Public().(ed25519.PublicKey)), Address: "http://panel.example:9000",
+		EncryptionKey: &jose.JSONWebKey{Key: goldenBoxKey.Public(), Use: "enc", Algorithm: string(jose.ECDH_ES)}}
 	return []message{
+		{"enrol_smartbox", Signer{Name: unenrolled, Key: panelKey}, EngineName, TypeEnrol, "", enrol, new(EnrolRequest)},
+		{"sync_part", door, EngineName, TypeSync, "", SyncRequest{BootID: "boot", After: "res_2"}, new(SyncRequest)},
 		{"grant_smartbox", engine.Signer(), "pan_1", TypeGrant, "", grant, new(Grant)},
 		{"command_smartbox", engine.Signer(), "pan_1", TypeCommand, "", command, new(Command)},
 		{"result_smartbox", door, EngineName, TypeResult, "command", CommandResult{CommandID: "cmd_1", Result: ResultOpened, Slot: 2, At: noon}, new(CommandResult)},

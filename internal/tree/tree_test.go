@@ -109,6 +109,23 @@ func TestRulesNeedOnlyTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// The conformance suite is the second reading of the panel protocol: it shares no
+// code with the first, and only its own test knows the panel that it starts.
+func TestConformanceSharesNoCode(t *testing.T) {
+	t.Parallel()
+	const self = "latchkey/internal/conformance"
+	imports := "{{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}} {{end}}"
+	known := append(list(t, "-deps", self), list(t, "-f", imports, self)...)
+	for _, pkg := range known {
+		if strings.HasPrefix(pkg, "latchkey/") && pkg != self && pkg != "latchkey/panelsim" {
+			t.Errorf("%s must not know %s", self, pkg)
+		}
+	}
+	if slices.Contains(list(t, "-deps", self), "latchkey/panelsim") {
+		t.Errorf("only the test of %s starts simulated panels", self)
+	}
+}
+
 // Only main puts the program together.
 func TestOnlyMainKnowsTheApp(t *testing.T) {
 	t.Parallel()
