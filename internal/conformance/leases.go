@@ -46,7 +46,7 @@ func (b *bench) noLease() { b.engine.do(func(e *engine) { e.lease = 0 }) }
 func leaseReported(b *bench) {
 	b.noLease()
 	until := b.engine.now().Add(5 * time.Hour)
-	b.leasing(0, until)
+	b.leasing(2*time.Second, until) // later than what may still be under way
 	b.awaitLease(until)
 	b.engine.do(func(e *engine) {
 		for _, batch := range e.batches {
