@@ -36,6 +36,8 @@ type Config struct {
 	// Outbox shows /dev/outbox, with everything that was sent in it. Set it only
 	// while the outbox is the configured sender.
 	Outbox bool
+	// PrivateWebhooks lets webhooks lead to private addresses, and over plain HTTP.
+	PrivateWebhooks bool
 	// Version and BaseURL, where callers reach the API, are shown in the OpenAPI document.
 	Version string
 	BaseURL string

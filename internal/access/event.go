@@ -51,4 +51,5 @@ const (
 	EventMessageSent    EventType = "message.sent"
 	EventMessageFailed  EventType = "message.failed"
 	EventPolicyChanged  EventType = "policy.changed"
+	EventWebhookTest    EventType = "webhook.test" // only for the endpoint that is tested (E4)
 )

@@ -85,7 +85,7 @@ func (e *engine) background(run func(ctx context.Context)) {
 // startWorker serves workflows and activities and runs the loops beside them. It
 // keeps trying while Temporal is away: what must not wait, the doors, does not
 // need it (E9).
-func (e *engine) startWorker(baseURL string, sender notify.Sender) {
+func (e *engine) startWorker(baseURL string, sender notify.Sender, webhooks Webhooks) {
 	a := &activities.Activities{
 		Records: e.store, Grants: e.store, Panels: e.panels, Clock: time.Now,
 		Messages: &delivery{store: e.store, sender: sender, baseURL: baseURL, log: e.log},
@@ -94,6 +94,7 @@ func (e *engine) startWorker(baseURL string, sender notify.Sender) {
 	e.background(func(ctx context.Context) { e.serveWorkflows(ctx, a) })
 	e.background((&worker.Dispatcher{Wakeups: e.store, Waker: items, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Sweeper{Claims: e.store, Creator: items, Clock: time.Now, Log: e.log}).Run)
+	e.background(e.serveWebhooks(webhooks))
 	e.background((&worker.Replanner{Plans: e.store, Editor: items, Clock: time.Now, Log: e.log}).Run)
 }
 
@@ -124,7 +125,7 @@ func (e *engine) serveWorkflows(ctx context.Context, a *activities.Activities) {
 }
 
 // startAPI serves the API and the pages on listener.
-func (e *engine) startAPI(listener net.Listener, serving Serving) error {
+func (e *engine) startAPI(listener net.Listener, serving Serving, webhooks Webhooks) error {
 	baseURL, err := serving.baseURL()
 	if err != nil {
 		return err
@@ -136,7 +137,7 @@ func (e *engine) startAPI(listener net.Listener, serving Serving) error {
 		Items: e.items(), Reservations: e.items(),
 		Doors:   opener,
 		Engine:  e.panels.identity,
-		BaseURL: baseURL,
+		BaseURL: baseURL, PrivateWebhooks: webhooks.WebhooksAllowPrivate,
 		Ready: []api.Check{
 			{Name: "database", Ask: e.store.Ping},
 			{Name: "temporal", Ask: e.askTemporal},

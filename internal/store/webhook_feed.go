@@ -1,0 +1,220 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"latchkey/internal/directory"
+	"latchkey/internal/webhook"
+)
+
+const (
+	feedBatch = 500
+	feedLock  = 7_262_002 // one fan-out at a time, or two would mix up the order
+	// endedLife is how long deliveries are listed after they were delivered or died.
+	endedLife = 30 * 24 * time.Hour
+)
+
+// takeFeedSQL takes the oldest of the feed and says whom they are owed to. An event
+// that commits late is taken late, and nothing waits for it: what followed from
+// another event was written after that one was committed, so it has the larger serial.
+const takeFeedSQL = `WITH taken AS (
+		DELETE FROM webhook_feed WHERE serial IN (SELECT serial FROM webhook_feed ORDER BY serial LIMIT $1) RETURNING serial, event_id, webhook_id)
+	SELECT coalesce(w.id, ''), coalesce(w.account_id, ''), taken.event_id, e.type,
+		coalesce(e.item_id, e.panel_id, e.entrance_id, e.property_id, ''), taken.webhook_id IS NOT NULL
+	FROM taken JOIN events e ON e.id = taken.event_id
+	LEFT JOIN webhooks w ON w.account_id = e.account_id AND (w.id = taken.webhook_id OR taken.webhook_id IS NULL AND w.events && ARRAY[e.type, '*'])
+	ORDER BY taken.serial`
+
+// owedEvent is an event and an endpoint that is owed it; none: nobody asked for its type.
+type owedEvent struct {
+	WebhookID, AccountID, EventID, EventType, Lane string
+	Named                                          bool // a test or a replay
+}
+
+// laneKey is what the two who must not miss each other lock: the fan-out, which adds to a
+// lane, and the job that finds it empty.
+const laneKey = `hashtextextended(webhook_id || ' ' || lane, 0)`
+
+// fanOut turns events of the feed into deliveries and gives each lane a job, in one
+// transaction. It reports how many it took.
+func (q *webhookQueue) fanOut(ctx context.Context, now time.Time) (taken int, err error) {
+	now = instant(now)
+	err = inTx(ctx, q.pool, func(tx pgx.Tx) error {
+		var first bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, feedLock).Scan(&first); err != nil || !first {
+			return err
+		}
+		rows, err := tx.Query(ctx, takeFeedSQL, feedBatch)
+		if err != nil {
+			return err
+		}
+		all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[owedEvent])
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		taken = len(all)
+		owed := all[:0]
+		for _, o := range all {
+			if o.WebhookID != "" {
+				owed = append(owed, o)
+			}
+		}
+		return q.deliver(ctx, tx, owed, now)
+	})
+	return taken, err
+}
+
+// deliver adds deliveries in the order of owed. One that is there already keeps its
+// place: it is a replay.
+func (q *webhookQueue) deliver(ctx context.Context, tx pgx.Tx, owed []owedEvent, now time.Time) error {
+	if len(owed) == 0 {
+		return nil
+	}
+	var ids, webhooks, accounts, events, types, lanes []string
+	var jobs []webhook.Lane
+	urgent := map[webhook.Lane]bool{}
+	for _, o := range owed {
+		ids, webhooks, accounts = append(ids, newID("whd")), append(webhooks, o.WebhookID), append(accounts, o.AccountID)
+		events, types, lanes = append(events, o.EventID), append(types, o.EventType), append(lanes, o.Lane)
+		lane := webhook.Lane{WebhookID: o.WebhookID, Item: o.Lane}
+		if _, known := urgent[lane]; !known {
+			jobs = append(jobs, lane)
+		}
+		urgent[lane] = urgent[lane] || o.Named
+	}
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(key) FROM (
+			SELECT DISTINCT `+laneKey+` AS key FROM unnest($1::text[], $2::text[]) AS t(webhook_id, lane) ORDER BY 1) keys`, webhooks, lanes); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO webhook_deliveries (id, webhook_id, account_id, event_id, event_type, lane, due_at, retry_until, created_at)
+		SELECT id, webhook_id, account_id, event_id, event_type, lane, $7, $8, $7
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+			WITH ORDINALITY AS t(id, webhook_id, account_id, event_id, event_type, lane, n) ORDER BY n
+		ON CONFLICT (webhook_id, event_id) DO NOTHING`,
+		ids, webhooks, accounts, events, types, lanes, now, now.Add(webhook.Day)); err != nil {
+		return err
+	}
+	return q.wakeLanes(ctx, tx, jobs, urgent)
+}
+
+// wakeLanes sees to it that each lane has a job. One that sleeps until the next
+// attempt sleeps on, unless the lane is urgent.
+func (q *webhookQueue) wakeLanes(ctx context.Context, tx pgx.Tx, lanes []webhook.Lane, urgent map[webhook.Lane]bool) error {
+	if len(lanes) == 0 {
+		return nil
+	}
+	inserts := make([]river.InsertManyParams, 0, len(lanes))
+	for _, lane := range lanes {
+		inserts = append(inserts, river.InsertManyParams{Args: laneJob(lane)})
+	}
+	results, err := q.jobs.InsertManyTx(ctx, tx, inserts)
+	if err != nil {
+		return err
+	}
+	for n, result := range results {
+		if result.UniqueSkippedAsDuplicate && urgent[lanes[n]] && result.Job.State != rivertype.JobStateRunning {
+			if _, err := q.jobs.JobRetryTx(ctx, tx, result.Job.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// NextDelivery implements webhook.Deliveries. Only while the endpoint is there is
+// anything next.
+func (q *webhookQueue) NextDelivery(ctx context.Context, lane webhook.Lane, now time.Time) (m webhook.Message, ok bool, err error) {
+	var address, detail []byte
+	var secrets [][]byte
+	e := &m.Event
+	err = q.pool.QueryRow(ctx, `SELECT d.id, d.webhook_id, d.attempts, d.due_at, d.retry_until, w.url,
+			(SELECT array_agg(s.secret ORDER BY s.created_at DESC, s.id DESC) FROM webhook_secrets s
+				WHERE s.webhook_id = w.id AND (s.retires_at IS NULL OR s.retires_at > $3)),
+			e.id, e.account_id, e.type, e.at, e.recorded_at, coalesce(e.property_id, ''), coalesce(e.item_id, ''), coalesce(e.entrance_id, ''),
+			coalesce(e.panel_id, ''), coalesce(e.actor_id, ''), e.code, e.rule, e.detail
+		FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN events e ON e.id = d.event_id
+		WHERE d.webhook_id = $1 AND d.lane = $2 AND d.state = 'pending' ORDER BY d.place LIMIT 1`, lane.WebhookID, lane.Item, instant(now)).
+		Scan(&m.DeliveryID, &m.WebhookID, &m.Attempts, &m.DueAt, &m.RetryUntil, &address, &secrets,
+			&e.ID, &e.AccountID, &e.Type, &e.At, &e.RecordedAt, &e.PropertyID, &e.ItemID, &e.EntranceID, &e.PanelID, &e.ActorID, &e.Code, &e.Rule, &detail)
+	if isNoRows(err) {
+		return m, false, nil
+	}
+	if err != nil {
+		return m, false, err
+	}
+	if err := json.Unmarshal(detail, &e.Detail); err != nil {
+		return m, false, err
+	}
+	keys := q.store.keys
+	plain, err := keys.Unseal(webhookPurpose("address", m.WebhookID), address)
+	if err != nil {
+		return m, false, err
+	}
+	m.URL = string(plain)
+	for _, sealed := range secrets {
+		secret, err := keys.Unseal(webhookPurpose("secret", m.WebhookID), sealed)
+		if err != nil {
+			return m, false, err
+		}
+		m.Secrets = append(m.Secrets, string(secret))
+	}
+	return m, true, nil
+}
+
+// RecordAttempt implements webhook.Deliveries, together with how the endpoint does. Its
+// row is written only when that changes, or all its deliveries would queue for it.
+func (q *webhookQueue) RecordAttempt(ctx context.Context, m webhook.Message, a webhook.Attempt) error {
+	at := instant(a.At)
+	due, ended := a.DueAt, time.Time{}
+	if a.State != directory.DeliveryPending {
+		due, ended = at, at
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE webhook_deliveries SET state = $2, attempts = attempts + 1, due_at = $3, attempted_at = $4, status = $5, error = $6, ended_at = $7
+		WHERE id = $1 AND state = 'pending'`, m.DeliveryID, string(a.State), instant(due), at, a.Status, a.Error, orNull(ended))
+	if a.State == directory.DeliveryDelivered {
+		batch.Queue(`UPDATE webhooks SET failing_since = NULL, last_error = '', last_delivered_at = $2
+			WHERE id = $1 AND (failing_since IS NOT NULL OR last_delivered_at IS NULL OR last_delivered_at < $3)`, m.WebhookID, at, at.Add(-time.Second))
+	} else {
+		batch.Queue(`UPDATE webhooks SET failing_since = coalesce(failing_since, $2), last_error = $3
+			WHERE id = $1 AND (failing_since IS NULL OR last_error <> $3)`, m.WebhookID, at, a.Error)
+	}
+	return q.pool.SendBatch(ctx, batch).Close()
+}
+
+// sweep forgets deliveries and secrets that have served their time, jobs of deleted
+// endpoints, and gives a job to lanes that have lost theirs, which only a hand in the
+// queue's tables could do.
+func (q *webhookQueue) sweep(ctx context.Context, now time.Time) error {
+	now = instant(now)
+	if _, err := q.pool.Exec(ctx, `DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE ended_at < $1 LIMIT 5000)`, now.Add(-endedLife)); err != nil {
+		return err
+	}
+	if _, err := q.pool.Exec(ctx, `DELETE FROM webhook_secrets WHERE retires_at < $1`, now); err != nil {
+		return err
+	}
+	if _, err := q.jobs.JobDeleteMany(ctx, river.NewJobDeleteManyParams().First(5000).Where(`queue NOT IN (SELECT id FROM webhooks)`)); err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, q.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT webhook_id, lane FROM (
+				SELECT DISTINCT webhook_id, lane FROM webhook_deliveries WHERE state = 'pending' AND due_at < $1) waiting
+			WHERE NOT EXISTS (SELECT FROM river.river_job j WHERE j.kind = $2 AND j.queue = webhook_id AND j.args ->> 'item' = lane
+				AND j.state IN ('available', 'pending', 'running', 'retryable', 'scheduled'))
+			LIMIT 1000`, now.Add(-time.Minute), laneJob{}.Kind())
+		if err != nil {
+			return err
+		}
+		lost, err := pgx.CollectRows(rows, pgx.RowToStructByPos[webhook.Lane])
+		if err != nil {
+			return err
+		}
+		return q.wakeLanes(ctx, tx, lost, nil)
+	})
+}
