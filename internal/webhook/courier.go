@@ -41,8 +41,8 @@ type Attempt struct {
 type Deliveries interface {
 	// NextDelivery gives the first of a lane that is neither delivered nor dead.
 	NextDelivery(ctx context.Context, lane Lane, now time.Time) (m Message, ok bool, err error)
-	// RecordAttempt keeps what became of it.
-	RecordAttempt(ctx context.Context, m Message, a Attempt) error
+	// RecordAttempt keeps what became of it and gives the next.
+	RecordAttempt(ctx context.Context, lane Lane, m Message, a Attempt) (next Message, ok bool, err error)
 }
 
 // Courier delivers what waits in a lane, in order.
@@ -64,47 +64,47 @@ const turn = 15 * time.Second
 // nothing and is made again.
 func (c *Courier) Deliver(ctx context.Context, lane Lane) (empty bool, again time.Duration, err error) {
 	begin := c.Clock()
-	for {
+	m, ok, err := c.Deliveries.NextDelivery(ctx, lane, begin)
+	for err == nil && ok {
 		now := c.Clock()
-		if now.Sub(begin) > turn {
-			return false, 0, nil
-		}
-		m, ok, err := c.Deliveries.NextDelivery(ctx, lane, now)
-		if err != nil || !ok {
-			return err == nil, 0, err
-		}
 		if wait := m.DueAt.Sub(now); wait > 0 {
 			return false, wait, nil
 		}
-		if err := c.attempt(ctx, m, now); err != nil {
-			return false, 0, err
+		if now.Sub(begin) > turn {
+			return false, 0, nil
+		}
+		var result Attempt
+		if result, err = c.attempt(ctx, m, now); err == nil {
+			m, ok, err = c.Deliveries.RecordAttempt(ctx, lane, m, result)
 		}
 	}
+	return err == nil, 0, err
 }
 
-func (c *Courier) attempt(ctx context.Context, m Message, now time.Time) error {
+func (c *Courier) attempt(ctx context.Context, m Message, now time.Time) (Attempt, error) {
 	payload, err := c.Payload(m.Event)
 	if err != nil {
-		return fmt.Errorf("payload of %s: %w", m.Event.ID, err)
+		return Attempt{}, fmt.Errorf("payload of %s: %w", m.Event.ID, err)
 	}
 	answer, err := c.Sender.send(ctx, m, payload, now)
 	if err != nil {
-		return err
+		return Attempt{}, err
 	}
 	at := c.Clock()
 	result := Attempt{State: directory.DeliveryDelivered, Status: answer.status, Error: answer.failed, At: at}
-	if answer.failed != "" {
-		schedule := c.Schedule
-		if len(schedule) == 0 {
-			schedule = Schedule
-		}
-		var dead bool
-		result.State = directory.DeliveryPending
-		if result.DueAt, dead = retry(schedule, m.Attempts+1, m.RetryUntil, at, rand.Float64(), answer.retryAfter); dead {
-			result.State, result.DueAt = directory.DeliveryDead, time.Time{}
-			c.Log.LogAttrs(ctx, slog.LevelWarn, "a webhook could not be delivered for a day and is in the dead-letter list",
-				slog.String("webhook_id", m.WebhookID), slog.String("delivery_id", m.DeliveryID), slog.String("failed", answer.failed))
-		}
+	if answer.failed == "" {
+		return result, nil
 	}
-	return c.Deliveries.RecordAttempt(ctx, m, result)
+	schedule := c.Schedule
+	if len(schedule) == 0 {
+		schedule = Schedule
+	}
+	next, dead := retry(schedule, m.Attempts+1, m.RetryUntil, at, rand.Float64(), answer.retryAfter)
+	result.State, result.DueAt = directory.DeliveryPending, next
+	if dead {
+		result.State, result.DueAt = directory.DeliveryDead, time.Time{}
+		c.Log.LogAttrs(ctx, slog.LevelWarn, "a webhook could not be delivered for a day and is in the dead-letter list",
+			slog.String("webhook_id", m.WebhookID), slog.String("delivery_id", m.DeliveryID), slog.String("failed", answer.failed))
+	}
+	return result, nil
 }
