@@ -86,6 +86,7 @@ func New(config Config) (http.Handler, error) {
 	for _, r := range s.routes() {
 		r.register(s, described)
 	}
+	describeWebhooks(described.OpenAPI())
 	if err := s.pages(engine, described.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}

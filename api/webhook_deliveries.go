@@ -18,7 +18,7 @@ type Delivery struct {
 	NextAttemptAt  *time.Time `json:"next_attempt_at" doc:"While it is pending. An earlier event of the same item that is pending goes first"`
 	LastAttemptAt  *time.Time `json:"last_attempt_at"`
 	ResponseStatus *int       `json:"response_status" doc:"Of the last attempt; null if there was no answer"`
-	LastError      *string    `json:"last_error" enum:"status,timeout,connection_refused,name_not_found,tls,address_not_allowed,connection,secret" doc:"Why the last attempt failed"`
+	LastError      *string    `json:"last_error" doc:"Why the last attempt failed: status, timeout, connection_refused, connection, name_not_found, tls, address_not_allowed or secret"`
 	CreatedAt      time.Time  `json:"created_at"`
 	DeliveredAt    *time.Time `json:"delivered_at"`
 	DeadAt         *time.Time `json:"dead_at"`

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"latchkey/internal/access"
 	"latchkey/internal/directory"
@@ -165,4 +168,24 @@ func WebhookPayload(e directory.Event) ([]byte, error) {
 	e.Note = ""
 	data := eventOf(e)
 	return json.Marshal(WebhookEvent{Type: data.Type, Timestamp: data.At, Data: data})
+}
+
+// describeWebhooks puts what endpoints get into the OpenAPI document.
+func describeWebhooks(document *huma.OpenAPI) {
+	header := func(name, description string) *huma.Param {
+		return &huma.Param{Name: name, In: "header", Required: true, Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+	}
+	document.Webhooks = map[string]*huma.PathItem{"event": {Post: &huma.Operation{
+		OperationID: "webhook-event", Tags: []string{"webhooks"}, Summary: "An event, as an endpoint gets it",
+		Description: "Signed as Standard Webhooks says (https://www.standardwebhooks.com). At least once; events of one item in order, each tried for a day. " +
+			"People's own words are left out: note is null.",
+		Parameters: []*huma.Param{
+			header("webhook-id", "The event's id: the same in every attempt and replay, so that a repetition can be told"),
+			header("webhook-timestamp", "When this attempt was made, in Unix seconds. Refuse one that is more than five minutes away"),
+			header("webhook-signature", "v1, and the base64 of HMAC-SHA256 over id.timestamp.body; one for each secret in force, divided by blanks"),
+		},
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			"application/json": {Schema: document.Components.Schemas.Schema(reflect.TypeFor[WebhookEvent](), true, "")}}},
+		Responses: map[string]*huma.Response{"2XX": {Description: "Taken, within ten seconds. Any other answer, or none, is tried again"}},
+	}}}
 }

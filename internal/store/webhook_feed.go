@@ -32,7 +32,7 @@ const takeFeedSQL = `WITH taken AS (
 // owedEvent is an event and an endpoint that is owed it; none: nobody asked for its type.
 type owedEvent struct {
 	WebhookID, AccountID, EventID, EventType, Lane string
-	Named                                          bool // a test or a replay
+	Named                                          bool // a test, a replay or a new address: now
 }
 
 // laneKey is what the two who must not miss each other lock: the fan-out, which adds to a
@@ -98,14 +98,27 @@ func (q *webhookQueue) deliver(ctx context.Context, tx pgx.Tx, owed []owedEvent,
 		ids, webhooks, accounts, events, types, lanes, now, now.Add(webhook.Day)); err != nil {
 		return err
 	}
-	return q.wakeLanes(ctx, tx, jobs, urgent)
+	busy, err := q.wakeLanes(ctx, tx, jobs, urgent)
+	if err != nil {
+		return err
+	}
+	for _, o := range owed {
+		if o.Named && busy[webhook.Lane{WebhookID: o.WebhookID, Item: o.Lane}] {
+			if err := feedWebhook(ctx, tx, o.EventID, o.WebhookID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // wakeLanes sees to it that each lane has a job. One that sleeps until the next
-// attempt sleeps on, unless the lane is urgent.
-func (q *webhookQueue) wakeLanes(ctx context.Context, tx pgx.Tx, lanes []webhook.Lane, urgent map[webhook.Lane]bool) error {
+// attempt sleeps on, unless the lane is urgent. Of a job that is at work it is not known
+// whether it has seen what is urgent, or is about to go to sleep: those lanes are busy,
+// to be woken again at the next look.
+func (q *webhookQueue) wakeLanes(ctx context.Context, tx pgx.Tx, lanes []webhook.Lane, urgent map[webhook.Lane]bool) (busy map[webhook.Lane]bool, err error) {
 	if len(lanes) == 0 {
-		return nil
+		return nil, nil
 	}
 	inserts := make([]river.InsertManyParams, 0, len(lanes))
 	for _, lane := range lanes {
@@ -113,16 +126,21 @@ func (q *webhookQueue) wakeLanes(ctx context.Context, tx pgx.Tx, lanes []webhook
 	}
 	results, err := q.jobs.InsertManyTx(ctx, tx, inserts)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	busy = map[webhook.Lane]bool{}
 	for n, result := range results {
-		if result.UniqueSkippedAsDuplicate && urgent[lanes[n]] && result.Job.State != rivertype.JobStateRunning {
+		switch {
+		case !result.UniqueSkippedAsDuplicate || !urgent[lanes[n]]:
+		case result.Job.State == rivertype.JobStateRunning:
+			busy[lanes[n]] = true
+		default:
 			if _, err := q.jobs.JobRetryTx(ctx, tx, result.Job.ID); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return busy, nil
 }
 
 // sweep forgets deliveries and secrets that have served their time, jobs of deleted
@@ -152,6 +170,7 @@ func (q *webhookQueue) sweep(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		return q.wakeLanes(ctx, tx, lost, nil)
+		_, err = q.wakeLanes(ctx, tx, lost, nil)
+		return err
 	})
 }

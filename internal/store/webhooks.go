@@ -144,11 +144,12 @@ func (s *Store) webhook(ctx context.Context, q querier, accountID, id string, no
 	return one(rows, err, s.scanWebhook, "webhook", id)
 }
 
-// UpdateWebhook changes where events go and which. What waits goes to the new address.
+// UpdateWebhook changes where events go and which. What waits goes to a new address at
+// once, however long it was to sleep because of the old one.
 func (s *Store) UpdateWebhook(ctx context.Context, accountID, id string, revision int64, change func(*directory.Webhook) error, now time.Time) (w directory.Webhook, err error) {
 	now = instant(now)
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT 1 FROM webhooks WHERE account_id = $1 AND id = $2 FOR UPDATE`, accountID, id); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT 1 FROM webhooks WHERE account_id = $1 AND id = $2 FOR NO KEY UPDATE`, accountID, id); err != nil {
 			return err
 		}
 		if w, err = s.webhook(ctx, tx, accountID, id, now); err != nil {
@@ -157,6 +158,7 @@ func (s *Store) UpdateWebhook(ctx context.Context, accountID, id string, revisio
 		if revision != 0 && revision != w.Revision {
 			return stale("webhook")
 		}
+		before := w.URL
 		if err := change(&w); err != nil {
 			return err
 		}
@@ -167,6 +169,12 @@ func (s *Store) UpdateWebhook(ctx context.Context, accountID, id string, revisio
 		w.UpdatedAt, w.Revision = now, w.Revision+1
 		_, err = tx.Exec(ctx, `UPDATE webhooks SET url = $2, events = $3, updated_at = $4, revision = $5 WHERE id = $1`,
 			id, address, w.Events, w.UpdatedAt, w.Revision)
+		if err != nil || w.URL == before {
+			return err
+		}
+		_, err = tx.Exec(ctx, `WITH woken AS (
+				UPDATE webhook_deliveries SET due_at = $2 WHERE webhook_id = $1 AND state = 'pending' AND due_at > $2 RETURNING event_id, place)
+			INSERT INTO webhook_feed (event_id, webhook_id) SELECT event_id, $1 FROM woken ORDER BY place`, id, now)
 		return err
 	})
 	return w, err
