@@ -43,6 +43,10 @@ const laneKey = `hashtextextended(webhook_id || ' ' || lane, 0)`
 // transaction. It reports how many it took.
 func (q *webhookQueue) fanOut(ctx context.Context, now time.Time) (taken int, err error) {
 	now = instant(now)
+	var waiting bool
+	if err := q.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM webhook_feed)`).Scan(&waiting); err != nil || !waiting {
+		return 0, err
+	}
 	err = inTx(ctx, q.pool, func(tx pgx.Tx) error {
 		var first bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, feedLock).Scan(&first); err != nil || !first {

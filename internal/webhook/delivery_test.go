@@ -245,3 +245,31 @@ func TestPrivateAddressesAreShownAsFailing(t *testing.T) {
 		t.Error("it was sent")
 	}
 }
+
+// E4: an event whose job was lost is sent all the same, and what has served its time
+// is forgotten.
+func TestWhatASweepMends(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	app := newReceiver(t)
+	hook, _ := w.endpoint(app.URL, "*")
+	stop := w.serve([]time.Duration{time.Hour}, false) // not allowed there: fails, and sleeps
+	w.happen(w.account, "inv_1", "entrance.opened", 1)
+	w.happen(w.account, "inv_2", "entrance.opened", 1)
+	w.await("both failed", 20*time.Second, func() bool {
+		waiting := w.deliveries(hook, directory.DeliveryPending)
+		return len(waiting) == 2 && waiting[0].Attempts == 1 && waiting[1].Attempts == 1
+	})
+	stop()
+	for _, sql := range []string{
+		`DELETE FROM river.river_job`,
+		`UPDATE webhook_deliveries SET due_at = due_at - interval '2 hours' WHERE lane = 'inv_1'`,
+		`UPDATE webhook_deliveries SET state = 'dead', ended_at = now() - interval '31 days' WHERE lane = 'inv_2'`,
+	} {
+		_, err := w.db.Exec(t.Context(), sql)
+		w.ok(err)
+	}
+	w.serve(quick, true)
+	w.await("it is sent", 20*time.Second, func() bool { return len(numbers(app.received(), "inv_1")) == 1 })
+	w.await("it is all that is listed", 20*time.Second, func() bool { return len(w.deliveries(hook, "")) == 1 })
+}
