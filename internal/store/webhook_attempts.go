@@ -13,7 +13,7 @@ import (
 
 // nextDeliverySQL reads the first of a lane that is neither delivered nor dead. While its
 // endpoint is there, there is one.
-const nextDeliverySQL = `SELECT d.id, d.webhook_id, d.attempts, d.due_at, d.retry_until, w.url,
+const nextDeliverySQL = `SELECT d.id, d.webhook_id, d.attempts, d.due_at, d.retry_until, w.revision, w.url,
 		(SELECT array_agg(s.secret ORDER BY s.created_at DESC, s.id DESC) FROM webhook_secrets s
 			WHERE s.webhook_id = w.id AND (s.retires_at IS NULL OR s.retires_at > $3)),
 		e.id, e.account_id, e.type, e.at, e.recorded_at, coalesce(e.property_id, ''), coalesce(e.item_id, ''), coalesce(e.entrance_id, ''),
@@ -30,7 +30,7 @@ func (q *webhookQueue) scanMessage(row pgx.Row) (m webhook.Message, ok bool, err
 	var address, detail []byte
 	var secrets [][]byte
 	e := &m.Event
-	err = row.Scan(&m.DeliveryID, &m.WebhookID, &m.Attempts, &m.DueAt, &m.RetryUntil, &address, &secrets,
+	err = row.Scan(&m.DeliveryID, &m.WebhookID, &m.Attempts, &m.DueAt, &m.RetryUntil, &m.Revision, &address, &secrets,
 		&e.ID, &e.AccountID, &e.Type, &e.At, &e.RecordedAt, &e.PropertyID, &e.ItemID, &e.EntranceID, &e.PanelID, &e.ActorID, &e.Code, &e.Rule, &detail)
 	if isNoRows(err) {
 		return m, false, nil
@@ -57,7 +57,8 @@ func (q *webhookQueue) scanMessage(row pgx.Row) (m webhook.Message, ok bool, err
 	return m, true, nil
 }
 
-// RecordAttempt implements webhook.Deliveries. It also notes how the endpoint does; that
+// RecordAttempt implements webhook.Deliveries. A failure at an endpoint that has been
+// changed meanwhile says nothing about the new one, so there is no pause after it. It also notes how the endpoint does; that
 // row is written only when it changes, or all deliveries of it would queue for it.
 func (q *webhookQueue) RecordAttempt(ctx context.Context, lane webhook.Lane, m webhook.Message, a webhook.Attempt) (next webhook.Message, ok bool, err error) {
 	at := instant(a.At)
@@ -66,8 +67,9 @@ func (q *webhookQueue) RecordAttempt(ctx context.Context, lane webhook.Lane, m w
 		due, ended = at, at
 	}
 	batch := &pgx.Batch{}
-	batch.Queue(`UPDATE webhook_deliveries SET state = $2, attempts = attempts + 1, due_at = $3, attempted_at = $4, status = $5, error = $6, ended_at = $7
-		WHERE id = $1 AND state = 'pending'`, m.DeliveryID, string(a.State), instant(due), at, a.Status, a.Error, orNull(ended))
+	batch.Queue(`UPDATE webhook_deliveries SET state = $2, attempts = attempts + 1, attempted_at = $4, status = $5, error = $6, ended_at = $7,
+			due_at = CASE WHEN $8 = (SELECT revision FROM webhooks w WHERE w.id = webhook_id) THEN $3::timestamptz ELSE $4 END
+		WHERE id = $1 AND state = 'pending'`, m.DeliveryID, string(a.State), instant(due), at, a.Status, a.Error, orNull(ended), m.Revision)
 	batch.Queue(nextDeliverySQL, lane.WebhookID, lane.Item, at).QueryRow(func(row pgx.Row) error {
 		var err error
 		next, ok, err = q.scanMessage(row)

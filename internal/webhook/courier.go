@@ -26,6 +26,7 @@ type Message struct {
 	Attempts   int // so far
 	DueAt      time.Time
 	RetryUntil time.Time
+	Revision   int64 // of the endpoint
 }
 
 // Attempt is what became of a message.

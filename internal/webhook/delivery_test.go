@@ -2,7 +2,9 @@ package webhook_test
 
 import (
 	"bytes"
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -211,6 +213,26 @@ func TestEndpointsThatMoveAndGo(t *testing.T) {
 	next, _ := w.endpoint(after.URL, "*") // works on after a queue has gone
 	w.happen(w.account, "inv_1", "entrance.opened", 3)
 	w.await("the next endpoint gets its event", 20*time.Second, func() bool { return len(w.deliveries(next, directory.DeliveryDelivered)) == 1 })
+}
+
+// An address that is changed while the old one is being tried does not inherit the pause
+// after that failure.
+func TestAnAddressThatChangesDuringAnAttempt(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	after := newReceiver(t)
+	var hook directory.Webhook
+	before := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+		if _, err := w.store.UpdateWebhook(context.Background(), w.account, hook.ID, 0, func(h *directory.Webhook) error { h.URL = after.URL; return nil }, time.Now()); err != nil {
+			t.Error(err)
+		}
+		answer.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(before.Close)
+	hook, _ = w.endpoint(before.URL, "*")
+	w.serve([]time.Duration{time.Hour}, true)
+	w.happen(w.account, "inv_1", "entrance.opened", 1)
+	w.await("it came to the new one", 20*time.Second, func() bool { return len(after.received()) == 1 })
 }
 
 // E7: addresses and secrets of endpoints cannot be read in the database.
