@@ -40,6 +40,8 @@ type Config struct {
 	// Outbox shows /dev/outbox, with everything that was sent in it. Set it only
 	// while the outbox is the configured sender.
 	Outbox bool
+	// PrivateWebhooks lets webhooks lead to private addresses, and over plain HTTP.
+	PrivateWebhooks bool
 	// Version and BaseURL, where callers reach the API, are shown in the OpenAPI document.
 	Version string
 	BaseURL string
@@ -89,6 +91,7 @@ func New(config Config) (http.Handler, error) {
 	for _, r := range s.routes() {
 		r.register(s, described)
 	}
+	describeWebhooks(described.OpenAPI())
 	if err := s.pages(engine, described.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}

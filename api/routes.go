@@ -49,6 +49,17 @@ func (s *service) routes() []route {
 		handle(http.MethodPatch, "/v1/api-keys/{id}", admin, "Rename an API key or change its scopes", (*service).changeAPIKey),
 		handle(http.MethodDelete, "/v1/api-keys/{id}", admin, "Delete an API key", (*service).deleteAPIKey),
 
+		handle(http.MethodPost, "/v1/webhooks", admin, "Have events sent to an endpoint", (*service).createWebhook, created),
+		handle(http.MethodGet, "/v1/webhooks", admin, "List webhooks", (*service).listWebhooks),
+		handle(http.MethodGet, "/v1/webhooks/{id}", admin, "Get a webhook and how it does", (*service).getWebhook),
+		handle(http.MethodPatch, "/v1/webhooks/{id}", admin, "Change where events are sent, and which", (*service).changeWebhook),
+		handle(http.MethodDelete, "/v1/webhooks/{id}", admin, "Delete a webhook", (*service).deleteWebhook),
+		handle(http.MethodPost, "/v1/webhooks/{id}/test", admin, "Send the endpoint a webhook.test event", (*service).testWebhook, accepted),
+		handle(http.MethodPost, "/v1/webhooks/{id}/rotate-secret", admin, "Give a webhook a new secret; the old one is good for 24 hours more", (*service).rotateWebhookSecret),
+		handle(http.MethodGet, "/v1/webhooks/{id}/deliveries", admin, "List what was or is to be sent, newest first", (*service).listDeliveries),
+		handle(http.MethodPost, "/v1/webhooks/deliveries/{id}/replay", admin, "Send an event again", (*service).replayDelivery),
+		handle(http.MethodPost, "/v1/webhooks/{id}/deliveries/{delivery_id}/replay", admin, "Send an event again", (*service).replayWebhookDelivery),
+
 		// Invitations
 		handle(http.MethodPost, "/v1/invitations", editInvitations, "Invite a guest to entrances", (*service).createInvitation, created),
 		handle(http.MethodGet, "/v1/invitations", readInvitations, "List invitations, newest first", (*service).listInvitations),

@@ -62,4 +62,5 @@ const (
 	EventMessageFailed EventType = "message.failed"
 	EventPolicyChanged EventType = "policy.changed"
 	EventMemberRemoved EventType = "member.removed"
+	EventWebhookTest   EventType = "webhook.test" // only for the endpoint that is tested (E4)
 )

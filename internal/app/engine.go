@@ -84,7 +84,7 @@ func (e *engine) background(run func(ctx context.Context)) {
 // startWorker serves workflows and activities and runs the loops beside them. It
 // keeps trying while Temporal is away: what must not wait, the doors, does not
 // need it (E9).
-func (e *engine) startWorker(baseURL string, sender notify.Sender) {
+func (e *engine) startWorker(baseURL string, sender notify.Sender, webhooks Webhooks) {
 	a := &activities.Activities{
 		Records: e.store, Grants: e.store, Panels: e.panels, Clock: time.Now,
 		Messages: &delivery{store: e.store, sender: sender, baseURL: baseURL, log: e.log},
@@ -94,6 +94,7 @@ func (e *engine) startWorker(baseURL string, sender notify.Sender) {
 	e.background((&worker.Dispatcher{Wakeups: e.store, Waker: items, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Sweeper{Claims: e.store, Creator: items, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Presence{Panels: e.store, Clock: time.Now, Log: e.log}).Run)
+	e.background(e.serveWebhooks(webhooks))
 	e.background((&worker.Replanner{Plans: e.store, Editor: items, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Teller{Changes: e.store, Clock: time.Now, Log: e.log}).Run)
 	e.background((&worker.Remover{Removals: e.store, Mover: items, Clock: time.Now, Log: e.log}).Run)
@@ -126,7 +127,7 @@ func (e *engine) serveWorkflows(ctx context.Context, a *activities.Activities) {
 }
 
 // startAPI serves the API and the pages on listener.
-func (e *engine) startAPI(listener net.Listener, serving Serving) error {
+func (e *engine) startAPI(listener net.Listener, serving Serving, webhooks Webhooks) error {
 	baseURL, err := serving.baseURL()
 	if err != nil {
 		return err
@@ -141,7 +142,7 @@ func (e *engine) startAPI(listener net.Listener, serving Serving) error {
 		Items: e.items(), Reservations: e.items(),
 		Doors:   opener,
 		Engine:  e.panels.Reach.Keys,
-		BaseURL: baseURL,
+		BaseURL: baseURL, PrivateWebhooks: webhooks.WebhooksAllowPrivate,
 		Ready: []api.Check{
 			{Name: "database", Ask: e.store.Ping},
 			{Name: "temporal", Ask: e.askTemporal},

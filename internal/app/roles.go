@@ -42,6 +42,7 @@ type API struct {
 	Outside
 	Keys
 	Serving
+	Webhooks
 }
 
 // Run serves until ctx ends.
@@ -51,7 +52,7 @@ func (c *API) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return e.startAPI(listener, c.Serving)
+		return e.startAPI(listener, c.Serving, c.Webhooks)
 	})
 }
 
@@ -60,6 +61,7 @@ type Worker struct {
 	Log
 	Outside
 	Keys
+	Webhooks
 	BaseURL string `help:"How links in messages begin." required:"" placeholder:"URL"`
 }
 
@@ -70,7 +72,7 @@ func (c *Worker) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.startWorker(baseURL, notify.OutboxSender{Outbox: e.store})
+		e.startWorker(baseURL, notify.OutboxSender{Outbox: e.store}, c.Webhooks)
 		return nil
 	})
 }

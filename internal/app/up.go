@@ -23,6 +23,7 @@ type Up struct {
 	Log
 	Outside
 	Serving
+	Webhooks
 	Data         string `help:"Where everything is kept." type:"path" default:".latchkey"`
 	TemporalUI   string `name:"temporal-ui" help:"Where the Temporal UI listens." default:"127.0.0.1:8233"`
 	TemporalPort int    `help:"The port of Temporal's frontend on 127.0.0.1; 0 takes a free one." default:"0"`
@@ -88,8 +89,8 @@ func (u *up) start(ctx context.Context) error {
 	if err := firstAccount(ctx, u.store, "Latchkey", filepath.Join(u.settings.Data, "api-key")); err != nil {
 		return err
 	}
-	u.startWorker(u.baseURL, notify.OutboxSender{Outbox: u.store})
-	if err := u.startAPI(listener, u.settings.Serving); err != nil {
+	u.startWorker(u.baseURL, notify.OutboxSender{Outbox: u.store}, u.settings.Webhooks)
+	if err := u.startAPI(listener, u.settings.Serving, u.settings.Webhooks); err != nil {
 		return err
 	}
 	u.say("API", u.baseURL, "documentation at /docs")

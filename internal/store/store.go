@@ -68,6 +68,9 @@ func Migrate(ctx context.Context, dsn string) (err error) {
 	if _, err := provider.Up(ctx); err != nil {
 		return err
 	}
+	if err := migrateJobs(ctx, dsn); err != nil {
+		return err
+	}
 	_, err = connection.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, migrationLock)
 	return err
 }
@@ -126,8 +129,12 @@ const transactionTries = 5
 // that it collided with another, so it must start from nothing each time. What
 // was deleted by somebody else while fn needed it is a conflict.
 func (s *Store) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return inTx(ctx, s.pool, fn)
+}
+
+func inTx(ctx context.Context, pool *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
-		err := pgx.BeginFunc(ctx, s.pool, fn)
+		err := pgx.BeginFunc(ctx, pool, fn)
 		if lostReference(err) {
 			return &directory.Error{Code: directory.CodeConflict,
 				Detail: "Something that this needs was deleted, or came into use, at this very moment. Read it again and repeat the request."}
