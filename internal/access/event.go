@@ -50,5 +50,6 @@ const (
 	EventPanelLockout   EventType = "panel.lockout"
 	EventMessageSent    EventType = "message.sent"
 	EventMessageFailed  EventType = "message.failed"
+	EventMessageBounced EventType = "message.bounced" // taken by a vendor and sent back
 	EventPolicyChanged  EventType = "policy.changed"
 )

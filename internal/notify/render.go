@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/internal/access"
 	"latchkey/internal/notify/wording"
 )
 
@@ -39,7 +40,7 @@ func Render(channel Channel, t Template, locale string, zone *time.Location, d D
 	if !slices.Contains(Templates(), t) {
 		return Message{}, fmt.Errorf("render: there is no template %q", t)
 	}
-	if channel != ChannelEmail && (channel != ChannelSMS || !slices.Contains(Texted(), t)) {
+	if !Reaches(channel, t) {
 		return Message{}, fmt.Errorf("render: %s does not go by %q", t, channel)
 	}
 	if zone == nil {
@@ -54,11 +55,18 @@ func Render(channel Channel, t Template, locale string, zone *time.Location, d D
 		return Message{}, fmt.Errorf("render %s: %w", t, err)
 	}
 	w := writer{Voice: messages.In(locale), zone: zone, data: d}
-	if channel == ChannelSMS {
+	if channel == ChannelSMS && slices.Contains(Texted(), t) {
 		m := Message{Channel: channel, Template: t, Locale: w.Language(), Text: w.sms(t), Links: []string{d.BookingURL}}
 		return m, w.Err()
 	}
 	c := w.compose(t)
+	if channel != ChannelEmail {
+		m := Message{Channel: channel, Template: t, Locale: c.Language, Text: w.short(t, c), Links: c.links()}
+		if channel == ChannelPush {
+			m.Subject = c.Subject
+		}
+		return m, w.Err()
+	}
 	if err := w.Err(); err != nil {
 		return Message{}, fmt.Errorf("render %s: %w", t, err)
 	}
@@ -108,6 +116,16 @@ func (c content) text() string {
 	blocks = append(blocks, "-- \n"+c.Footer)
 	blocks = slices.DeleteFunc(blocks, func(s string) bool { return s == "" })
 	return strings.Join(blocks, "\n\n") + "\n"
+}
+
+// short is the message as one line: its first sentence, the instant it is about, its
+// link.
+func (w writer) short(t Template, c content) string {
+	parts := []string{c.Lead}
+	if t == access.TemplateEntranceUnlocked {
+		parts = append(parts, w.Instant(w.data.OpenedAt, w.zone))
+	}
+	return strings.Join(append(parts, c.links()...), " ")
 }
 
 func (c content) links() []string {
