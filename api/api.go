@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,8 @@ type Config struct {
 	// Outbox shows /dev/outbox, with everything that was sent in it. Set it only
 	// while the outbox is the configured sender.
 	Outbox bool
+	// SendGridKey verifies what SendGrid reports about email (nil: there are no reports).
+	SendGridKey *ecdsa.PublicKey
 	// Version and BaseURL, where callers reach the API, are shown in the OpenAPI document.
 	Version string
 	BaseURL string

@@ -95,6 +95,14 @@ func (s *service) routes() []route {
 		handle(http.MethodPost, "/v1/me/guest-keys/{id}/verification", session, "Get a tap token for on-site verification", (*service).startGuestVerification, created),
 		handle(http.MethodGet, "/v1/me/guest-keys/{id}/verification", session, "Get the latest verification attempt", (*service).getGuestVerification),
 
+		// Members' phones
+		handle(http.MethodGet, "/v1/me/push-subscription", session, "Get the key to subscribe for and whether this phone is notified", (*service).getPushSubscription),
+		handle(http.MethodPut, "/v1/me/push-subscription", session, "Notify this phone of unlocks", (*service).putPushSubscription),
+		handle(http.MethodDelete, "/v1/me/push-subscription", session, "Stop notifying this phone", (*service).deletePushSubscription),
+
+		// Vendors
+		handle(http.MethodPost, "/hooks/sendgrid/events", public, "SendGrid reports what became of emails", (*service).sendGridEvents, unkeyed),
+
 		// Events
 		handle(http.MethodGet, "/v1/events", readEvents, "List events, newest first", (*service).listEvents),
 

@@ -85,10 +85,10 @@ func (e *engine) background(run func(ctx context.Context)) {
 // startWorker serves workflows and activities and runs the loops beside them. It
 // keeps trying while Temporal is away: what must not wait, the doors, does not
 // need it (E9).
-func (e *engine) startWorker(baseURL string, sender notify.Sender) {
+func (e *engine) startWorker(baseURL string, senders notify.Senders) {
 	a := &activities.Activities{
 		Records: e.store, Grants: e.store, Panels: e.panels, Clock: time.Now,
-		Messages: &delivery{store: e.store, sender: sender, baseURL: baseURL, log: e.log},
+		Messages: &delivery{store: e.store, senders: senders, baseURL: baseURL, log: e.log, clock: time.Now},
 	}
 	items := e.items()
 	e.background(func(ctx context.Context) { e.serveWorkflows(ctx, a) })
@@ -124,15 +124,19 @@ func (e *engine) serveWorkflows(ctx context.Context, a *activities.Activities) {
 }
 
 // startAPI serves the API and the pages on listener.
-func (e *engine) startAPI(listener net.Listener, serving Serving) error {
+func (e *engine) startAPI(listener net.Listener, serving Serving, messages Messages) error {
 	baseURL, err := serving.baseURL()
+	if err != nil {
+		return err
+	}
+	webhookKey, err := messages.webhookKey()
 	if err != nil {
 		return err
 	}
 	opener := activities.NewOpener(e.store, e.panels, time.Now, e.log)
 	e.onStop(func(context.Context) error { opener.Wait(); return nil })
 	handler, err := api.New(api.Config{
-		Store: e.store, Logger: e.log, Outbox: true, Version: Version, TrustedProxies: serving.TrustedProxies,
+		Store: e.store, Logger: e.log, Outbox: messages.outbox(), SendGridKey: webhookKey, Version: Version, TrustedProxies: serving.TrustedProxies,
 		Items: e.items(), Reservations: e.items(),
 		Doors:   opener,
 		Engine:  e.panels.identity,

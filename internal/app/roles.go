@@ -13,7 +13,6 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 
 	"latchkey/internal/keyset"
-	"latchkey/internal/notify"
 	"latchkey/internal/store"
 	"latchkey/panelsim"
 )
@@ -42,16 +41,20 @@ type API struct {
 	Outside
 	Keys
 	Serving
+	Messages
 }
 
 // Run serves until ctx ends.
 func (c *API) Run(ctx context.Context) error {
+	if _, err := c.webhookKey(); err != nil {
+		return err
+	}
 	return runRole(ctx, c.Log, c.Outside, c.Keys, func(e *engine) error {
 		listener, err := listen("--listen", c.Listen)
 		if err != nil {
 			return err
 		}
-		return e.startAPI(listener, c.Serving)
+		return e.startAPI(listener, c.Serving, c.Messages)
 	})
 }
 
@@ -60,17 +63,25 @@ type Worker struct {
 	Log
 	Outside
 	Keys
+	Messages
 	BaseURL string `help:"How links in messages begin." required:"" placeholder:"URL"`
 }
 
 // Run works until ctx ends.
 func (c *Worker) Run(ctx context.Context) error {
+	if err := c.Messages.check(); err != nil {
+		return err
+	}
 	return runRole(ctx, c.Log, c.Outside, c.Keys, func(e *engine) error {
 		baseURL, err := Serving{BaseURL: c.BaseURL}.baseURL()
 		if err != nil {
 			return err
 		}
-		e.startWorker(baseURL, notify.OutboxSender{Outbox: e.store})
+		senders, err := c.senders(ctx, e.store, baseURL)
+		if err != nil {
+			return err
+		}
+		e.startWorker(baseURL, senders)
 		return nil
 	})
 }

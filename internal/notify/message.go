@@ -52,6 +52,20 @@ func Reaches(c Channel, t Template) bool {
 	return false
 }
 
+// Others are the channels that stand in for one, the best first. Nothing is moved to
+// a phone's notifications: who wants those says so.
+func Others(c Channel) []Channel {
+	switch c {
+	case ChannelPush:
+		return []Channel{ChannelSMS, ChannelEmail}
+	case ChannelSMS:
+		return []Channel{ChannelEmail}
+	case ChannelEmail:
+		return []Channel{ChannelSMS}
+	}
+	return nil
+}
+
 // Texted lists the templates with an SMS of their own wording: those for visitors, who
 // may have a number and no address (K1, K3). By SMS the others say their first
 // sentence and their link.

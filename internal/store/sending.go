@@ -17,7 +17,8 @@ import (
 // somebody else has it or has finished it. What was claimed and then cut off comes
 // back to [Store.DueMessages] when the claim has run out.
 func (s *Store) ClaimMessage(ctx context.Context, id string, until, now time.Time) (claimed bool, err error) {
-	tag, err := s.pool.Exec(ctx, `UPDATE messages SET state = 'sending', lease_until = $2, tried_at = coalesce(tried_at, $3)
+	tag, err := s.pool.Exec(ctx, `UPDATE messages SET state = 'sending', lease_until = $2, tried_at = coalesce(tried_at, $3),
+			unknowns = unknowns + CASE WHEN state = 'sending' THEN 1 ELSE 0 END
 		WHERE id = $1 AND (state = 'queued' OR state = 'sending' AND lease_until <= $3)`, id, instant(until), instant(now))
 	return tag.RowsAffected() > 0, err
 }
