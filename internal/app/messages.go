@@ -246,4 +246,3 @@ func checkURL(flag, variable, text string) error {
 	}
 	return wrong(flag, variable, "is not an https address")
 }
-

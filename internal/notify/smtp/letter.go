@@ -25,9 +25,8 @@ func Letter(m notify.Message, from mail.Address, to string) (*gomail.Msg, error)
 	letter.Subject(m.Subject)
 	letter.SetDateWithValue(m.At.UTC())
 	for name, value := range notify.MailHeaders(m, from.Address) {
-		letter.SetGenHeaderPreformatted(gomail.Header(name), value)
+		letter.SetGenHeader(gomail.Header(name), value)
 	}
-	letter.SetMessageIDWithValue(notify.MessageID(m, from.Address))
 	letter.SetBodyString(gomail.TypeTextPlain, m.Text)
 	letter.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
 	return letter, nil
