@@ -8,14 +8,21 @@ import (
 	"time"
 
 	"latchkey/internal/access"
+	"latchkey/internal/delivery"
 	"latchkey/internal/directory"
 	"latchkey/internal/notify"
 	"latchkey/internal/store"
 )
 
+// writer writes the messages that internal/delivery sends.
+type writer struct {
+	store   *store.Store
+	baseURL string // of the pages that links lead to
+}
+
 // compose writes a message as it is at the moment at which it is sent, so that
 // nothing personal is kept twice (E7).
-func (d *delivery) compose(ctx context.Context, m store.QueuedMessage, reader directory.Person, channel notify.Channel, now time.Time) (notify.Message, error) {
+func (d *writer) compose(ctx context.Context, m store.QueuedMessage, reader directory.Person, channel notify.Channel, now time.Time) (notify.Message, error) {
 	var data notify.Data
 	var err error
 	zone := time.UTC
@@ -33,14 +40,14 @@ func (d *delivery) compose(ctx context.Context, m store.QueuedMessage, reader di
 		return notify.Message{}, err
 	}
 	message, err := notify.Render(channel, m.Template, reader.Locale, zone, data)
-	message.ID, message.To, message.At = m.ID, addressOf(reader, channel), now
+	message.ID, message.To, message.At = m.ID, delivery.AddressOf(reader, channel), now
 	if m.Template == access.TemplateEntranceUnlocked && channel == notify.ChannelEmail {
 		message.Unsubscribe = d.baseURL + "/mute/" + d.store.MuteToken(reader.ID)
 	}
 	return message, err
 }
 
-func (d *delivery) signInData(m store.QueuedMessage) (notify.Data, error) {
+func (d *writer) signInData(m store.QueuedMessage) (notify.Data, error) {
 	code, err := d.store.MessageSecret(m)
 	if err == nil && code == "" {
 		err = errors.New("the code of this message is gone")
@@ -48,7 +55,7 @@ func (d *delivery) signInData(m store.QueuedMessage) (notify.Data, error) {
 	return notify.Data{Code: code, CodeMinutes: int(store.SignInCodeTTL / time.Minute)}, err
 }
 
-func (d *delivery) invitationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
+func (d *writer) invitationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
 	inv, token, err := d.store.InvitationMessage(ctx, m.ItemID, now)
 	if err != nil {
 		return notify.Data{}, nil, fmt.Errorf("item: %w", err)
@@ -75,7 +82,7 @@ func (d *delivery) invitationData(ctx context.Context, m store.QueuedMessage, no
 	return data, inv.Zone, err
 }
 
-func (d *delivery) reservationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
+func (d *writer) reservationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
 	r, err := d.store.ReservationMessage(ctx, m.ItemID, now)
 	if err != nil {
 		return notify.Data{}, nil, fmt.Errorf("item: %w", err)
@@ -99,7 +106,7 @@ func (d *delivery) reservationData(ctx context.Context, m store.QueuedMessage, n
 }
 
 // panelData is about a SmartBox that refuses typed codes (P7).
-func (d *delivery) panelData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
+func (d *writer) panelData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
 	name, property, timeZone, err := d.store.PanelPlace(ctx, m.ItemID)
 	if err != nil {
 		return notify.Data{}, nil, fmt.Errorf("panel: %w", err)

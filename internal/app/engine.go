@@ -14,6 +14,7 @@ import (
 
 	"latchkey/activities"
 	"latchkey/api"
+	"latchkey/internal/delivery"
 	"latchkey/internal/keyset"
 	"latchkey/internal/notify"
 	"latchkey/internal/panel"
@@ -86,9 +87,10 @@ func (e *engine) background(run func(ctx context.Context)) {
 // keeps trying while Temporal is away: what must not wait, the doors, does not
 // need it (E9).
 func (e *engine) startWorker(baseURL string, senders notify.Senders) {
+	write := &writer{store: e.store, baseURL: baseURL}
 	a := &activities.Activities{
 		Records: e.store, Grants: e.store, Panels: e.panels, Clock: time.Now,
-		Messages: &delivery{store: e.store, senders: senders, baseURL: baseURL, log: e.log, clock: time.Now},
+		Messages: &delivery.Delivery{Store: e.store, Senders: senders, Write: write.compose, Clock: time.Now, Log: e.log},
 	}
 	items := e.items()
 	e.background(func(ctx context.Context) { e.serveWorkflows(ctx, a) })

@@ -293,7 +293,7 @@ const recordOpenedSQL = `WITH done AS (
 			jsonb_build_object('via', done.via), 'command/' || $1 || '/opened' FROM done, used ON CONFLICT DO NOTHING),
 	told AS (
 		INSERT INTO messages (id, account_id, person_id, channel, template, item_id, params, dedup_key, not_before, created_at)
-		SELECT $7, done.account_id, m.person_id, ` + "` + unlockChannelSQL + `" + `, $8, used.id, jsonb_build_object('at', $9::text, 'entrance_id', done.entrance_id),
+		SELECT $7, done.account_id, m.person_id, ` + unlockChannelSQL + `, $8, used.id, jsonb_build_object('at', $9::text, 'entrance_id', done.entrance_id),
 			'command/' || $1 || '/' || $8, $6, $6
 		FROM done, used JOIN members m ON m.id = used.inviter_id WHERE m.preferences ->> 'unlocks' IS DISTINCT FROM 'muted'
 		ON CONFLICT DO NOTHING RETURNING id),

@@ -1,4 +1,19 @@
-package app
+// Package delivery sends the messages that wait in the store: it chooses the
+// channel, claims the message, hands it to the vendor and records what came of it.
+//
+// A send is at least once. A message is claimed before a vendor is given it, so two
+// workers never send it both; a worker that dies after the vendor took it leaves a
+// claim that runs out, and the message is sent again unless the vendor can say that
+// it has it: Twilio is asked, SendGrid's webhook tells of it, and by email both
+// copies bear one Message-ID, by which a mailbox shows one. A phone shows one by the
+// notification's tag. Where the outcome stays unknown the message is given up
+// visibly rather than sent for ever.
+//
+// What a channel refuses for good goes by another one that the person has, each at
+// most once; what may have arrived goes by no other. What the vendor refuses
+// because of us and not of the message (a wrong key) waits for a day, shown on the
+// item, unless there is another way.
+package delivery
 
 import (
 	"context"
@@ -13,26 +28,20 @@ import (
 	"latchkey/internal/store"
 )
 
-// delivery sends the messages that wait in the store. It implements
-// activities.Messages.
-//
-// A send is at least once. A message is claimed before a vendor is given it, so two
-// workers never send it both; a worker that dies after the vendor took it leaves a
-// claim that runs out, and the message is sent again unless the vendor can say that
-// it has it: Twilio is asked, SendGrid's webhook tells of it, and by email both
-// copies bear one Message-ID. Where the outcome stays unknown it is given up
-// visibly rather than sent for ever. What a channel refuses for good goes by
-// another one that the person has, each at most once.
-type delivery struct {
-	store   *store.Store
-	senders notify.Senders
-	baseURL string // of the pages that links lead to
-	log     *slog.Logger
-	clock   func() time.Time
+// Delivery sends messages. It implements activities.Messages.
+type Delivery struct {
+	Store   *store.Store
+	Senders notify.Senders
+	Write   Writer
+	Clock   func() time.Time
+	Log     *slog.Logger
 
 	lock   sync.Mutex
 	paused map[notify.Channel]time.Time // until when a vendor wants to be left alone
 }
+
+// Writer writes a message for its reader as it is at an instant.
+type Writer func(ctx context.Context, m store.QueuedMessage, reader directory.Person, c notify.Channel, now time.Time) (notify.Message, error)
 
 const (
 	// giveUpAfter is how many times a message is tried: with the pauses below, for
@@ -59,24 +68,24 @@ const (
 
 // SendQueued implements activities.Messages. Messages to one person leave in the
 // order they were written, those to different people side by side.
-func (d *delivery) SendQueued(ctx context.Context, limit int, now time.Time) (handled int, next time.Time, err error) {
-	due, next, err := d.store.DueMessages(ctx, limit, now)
+func (d *Delivery) SendQueued(ctx context.Context, limit int, now time.Time) (handled int, next time.Time, err error) {
+	due, next, err := d.Store.DueMessages(ctx, limit, now)
 	if err != nil {
 		return 0, next, err
 	}
 	var lock sync.Mutex
 	var group sync.WaitGroup
 	places := make(chan struct{}, d.atOnce())
-	began := d.clock()
+	began := d.Clock()
 	for _, own := range byPerson(due) {
 		places <- struct{}{}
 		group.Go(func() {
 			defer func() { <-places }()
 			for _, m := range own {
-				if d.clock().Sub(began) > batchTime {
+				if d.Clock().Sub(began) > batchTime {
 					return
 				}
-				failed := d.send(ctx, m, d.clock())
+				failed := d.send(ctx, m, d.Clock())
 				lock.Lock()
 				if failed == nil {
 					handled++
@@ -94,8 +103,8 @@ func (d *delivery) SendQueued(ctx context.Context, limit int, now time.Time) (ha
 	return handled, next, err
 }
 
-func (d *delivery) atOnce() int {
-	if _, here := d.senders[notify.ChannelEmail].(notify.OutboxSender); here {
+func (d *Delivery) atOnce() int {
+	if _, here := d.Senders[notify.ChannelEmail].(notify.OutboxSender); here {
 		return 1
 	}
 	return vendorsAtOnce
@@ -119,14 +128,14 @@ func byPerson(due []store.QueuedMessage) [][]store.QueuedMessage {
 
 // send sends one message or notes why it could not. Only a store that is away is
 // an error: it would fail for the next message as well.
-func (d *delivery) send(ctx context.Context, m store.QueuedMessage, now time.Time) error {
+func (d *Delivery) send(ctx context.Context, m store.QueuedMessage, now time.Time) error {
 	if m.Template == access.TemplateSignInCode && now.After(m.Written.Add(store.SignInCodeTTL)) {
-		return d.store.MessageFailed(ctx, m.ID, "expired", now) // nobody can use it any more
+		return d.Store.MessageFailed(ctx, m.ID, "expired", now) // nobody can use it any more
 	}
 	if m.CutOff && m.Unknowns+1 >= mostUnknown {
-		return d.store.MessageFailed(ctx, m.ID, notify.CodeUnknown, now)
+		return d.Store.MessageFailed(ctx, m.ID, notify.CodeUnknown, now)
 	}
-	reader, err := d.store.Person(ctx, m.PersonID)
+	reader, err := d.Store.Person(ctx, m.PersonID)
 	if err != nil {
 		return fmt.Errorf("reader: %w", err)
 	}
@@ -135,16 +144,16 @@ func (d *delivery) send(ctx context.Context, m store.QueuedMessage, now time.Tim
 	case err != nil:
 		return err
 	case channel == "":
-		return d.store.MessageWithoutWay(ctx, m, notify.CodeNoAddress, now)
+		return d.Store.MessageWithoutWay(ctx, m, notify.CodeNoAddress, now)
 	case string(channel) != m.Channel:
-		if err := d.store.MessageRerouted(ctx, m.ID, string(channel)); err != nil {
+		if err := d.Store.MessageRerouted(ctx, m.ID, string(channel)); err != nil {
 			return err
 		}
 	}
 	if until := d.pausedUntil(channel); until.After(now) {
-		return d.store.MessagePostponed(ctx, m.ID, until)
+		return d.Store.MessagePostponed(ctx, m.ID, until)
 	}
-	message, err := d.compose(ctx, m, reader, channel, now)
+	message, err := d.Write(ctx, m, reader, channel, now)
 	if err != nil {
 		if ctx.Err() != nil {
 			return err
@@ -155,11 +164,11 @@ func (d *delivery) send(ctx context.Context, m store.QueuedMessage, now time.Tim
 }
 
 // give hands a message to its vendor, claimed, and records the answer.
-func (d *delivery) give(ctx context.Context, m store.QueuedMessage, message notify.Message, reader directory.Person) error {
-	sender, now := d.senders[message.Channel], d.clock()
+func (d *Delivery) give(ctx context.Context, m store.QueuedMessage, message notify.Message, reader directory.Person) error {
+	sender, now := d.Senders[message.Channel], d.Clock()
 	_, repeatable := sender.(notify.Repeatable)
 	if !repeatable {
-		claimed, err := d.store.ClaimMessage(ctx, m.ID, now.Add(claimFor), now)
+		claimed, err := d.Store.ClaimMessage(ctx, m.ID, now.Add(claimFor), now)
 		if err != nil || !claimed { // somebody else has it
 			return err
 		}
@@ -170,21 +179,21 @@ func (d *delivery) give(ctx context.Context, m store.QueuedMessage, message noti
 	bounded, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	err := d.ask(bounded, sender, m, message)
-	now = d.clock()
+	now = d.Clock()
 	switch {
 	case err == nil:
-		return d.store.MessageSent(context.WithoutCancel(ctx), m.ID, now)
+		return d.Store.MessageSent(context.WithoutCancel(ctx), m.ID, now)
 	case ctx.Err() != nil && notify.RefusalOf(err).Fate == notify.Unknown:
 		return err // the claim runs out, and then the message is in doubt
 	case ctx.Err() != nil:
-		return d.store.MessagePostponed(context.WithoutCancel(ctx), m.ID, now) // the worker stops; nothing was sent
+		return d.Store.MessagePostponed(context.WithoutCancel(ctx), m.ID, now) // the worker stops; nothing was sent
 	}
 	return d.refused(ctx, m, message, reader, notify.RefusalOf(err), now)
 }
 
 // ask sends a message unless it was given to its vendor before, by a worker that may
 // have died, and the vendor says that it has it.
-func (d *delivery) ask(ctx context.Context, sender notify.Sender, m store.QueuedMessage, message notify.Message) error {
+func (d *Delivery) ask(ctx context.Context, sender notify.Sender, m store.QueuedMessage, message notify.Message) error {
 	if witness, can := sender.(notify.Witness); can && !m.TriedAt.IsZero() {
 		if took, err := witness.Took(ctx, message, m.TriedAt); err != nil || took {
 			return err
@@ -194,10 +203,10 @@ func (d *delivery) ask(ctx context.Context, sender notify.Sender, m store.Queued
 }
 
 // refused records a refusal and what follows from it.
-func (d *delivery) refused(ctx context.Context, m store.QueuedMessage, message notify.Message, reader directory.Person, r *notify.Refusal, now time.Time) error {
+func (d *Delivery) refused(ctx context.Context, m store.QueuedMessage, message notify.Message, reader directory.Person, r *notify.Refusal, now time.Time) error {
 	m.Channel = string(message.Channel)
 	m.Tried = append(m.Tried, m.Channel)
-	d.log.LogAttrs(ctx, slog.LevelWarn, "a message could not be sent", slog.String("message_id", m.ID), slog.String("channel", m.Channel),
+	d.Log.LogAttrs(ctx, slog.LevelWarn, "a message could not be sent", slog.String("message_id", m.ID), slog.String("channel", m.Channel),
 		slog.Int("attempt", m.Attempts+1), slog.Any("error", r))
 	if r.Code == notify.CodeRateLimited {
 		d.pause(message.Channel, now.Add(max(r.After, firstRetry)))
@@ -206,9 +215,9 @@ func (d *delivery) refused(ctx context.Context, m store.QueuedMessage, message n
 	switch r.Fate {
 	case notify.Unknown:
 		if m.Unknowns+1 >= mostUnknown { // it may have arrived, so it goes by no other channel
-			return d.store.MessageFailed(ctx, m.ID, r.Code, now)
+			return d.Store.MessageFailed(ctx, m.ID, r.Code, now)
 		}
-		return d.store.MessageInDoubt(ctx, m.ID, r.Code, now.Add(retryPause(m.Attempts)))
+		return d.Store.MessageInDoubt(ctx, m.ID, r.Code, now.Add(retryPause(m.Attempts)))
 	case notify.Ends:
 		return d.switchOrFail(ctx, m, reader, r.Code, now)
 	case notify.Misconfigured:
@@ -216,25 +225,25 @@ func (d *delivery) refused(ctx context.Context, m store.QueuedMessage, message n
 		if err != nil || other != "" || last {
 			return d.switchOrFail(ctx, m, reader, r.Code, now)
 		}
-		if err := d.store.MessageStuck(ctx, m.ID, r.Code, now); err != nil {
+		if err := d.Store.MessageStuck(ctx, m.ID, r.Code, now); err != nil {
 			return err
 		}
-		return d.store.MessageDeferred(ctx, m.ID, r.Code, now.Add(max(misconfiguredRetry, retryPause(m.Attempts))))
+		return d.Store.MessageDeferred(ctx, m.ID, r.Code, now.Add(max(misconfiguredRetry, retryPause(m.Attempts))))
 	case notify.Retries:
 	}
 	if last {
 		return d.switchOrFail(ctx, m, reader, "gave_up", now)
 	}
-	return d.store.MessageDeferred(ctx, m.ID, r.Code, now.Add(max(r.After, retryPause(m.Attempts))))
+	return d.Store.MessageDeferred(ctx, m.ID, r.Code, now.Add(max(r.After, retryPause(m.Attempts))))
 }
 
 // tryAgain keeps a message that could not be written for another try.
-func (d *delivery) tryAgain(ctx context.Context, m store.QueuedMessage, reason string, now time.Time, err error) error {
-	d.log.LogAttrs(ctx, slog.LevelWarn, "a message could not be written", slog.String("message_id", m.ID), slog.Int("attempt", m.Attempts+1), slog.Any("error", err))
+func (d *Delivery) tryAgain(ctx context.Context, m store.QueuedMessage, reason string, now time.Time, err error) error {
+	d.Log.LogAttrs(ctx, slog.LevelWarn, "a message could not be written", slog.String("message_id", m.ID), slog.Int("attempt", m.Attempts+1), slog.Any("error", err))
 	if m.Attempts+1 >= giveUpAfter {
-		return d.store.MessageFailed(ctx, m.ID, "gave_up", now)
+		return d.Store.MessageFailed(ctx, m.ID, "gave_up", now)
 	}
-	return d.store.MessageDeferred(ctx, m.ID, reason, now.Add(retryPause(m.Attempts)))
+	return d.Store.MessageDeferred(ctx, m.ID, reason, now.Add(retryPause(m.Attempts)))
 }
 
 func retryPause(attempts int) time.Duration {
@@ -243,24 +252,24 @@ func retryPause(attempts int) time.Duration {
 
 // switchOrFail ends a message, and writes it anew for another channel if the person
 // has one.
-func (d *delivery) switchOrFail(ctx context.Context, m store.QueuedMessage, reader directory.Person, reason string, now time.Time) error {
+func (d *Delivery) switchOrFail(ctx context.Context, m store.QueuedMessage, reader directory.Person, reason string, now time.Time) error {
 	other, err := d.otherWay(ctx, m, reader, now)
 	if err != nil {
 		return err
 	}
 	if other == "" {
-		return d.store.MessageFailed(ctx, m.ID, reason, now)
+		return d.Store.MessageFailed(ctx, m.ID, reason, now)
 	}
-	return d.store.MessageSwitched(ctx, m.ID, reason, string(other), now)
+	return d.Store.MessageSwitched(ctx, m.ID, reason, string(other), now)
 }
 
-func (d *delivery) pausedUntil(c notify.Channel) time.Time {
+func (d *Delivery) pausedUntil(c notify.Channel) time.Time {
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	return d.paused[c]
 }
 
-func (d *delivery) pause(c notify.Channel, until time.Time) {
+func (d *Delivery) pause(c notify.Channel, until time.Time) {
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	if d.paused == nil {

@@ -1,4 +1,4 @@
-package app
+package delivery
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 // way is the channel by which a message goes: its own, or one that stands in if it
 // is not configured or the person cannot be reached by it. Empty: there is none.
-func (d *delivery) way(ctx context.Context, m store.QueuedMessage, reader directory.Person, now time.Time) (notify.Channel, error) {
+func (d *Delivery) way(ctx context.Context, m store.QueuedMessage, reader directory.Person, now time.Time) (notify.Channel, error) {
 	if m.TriedAt.IsZero() {
 		return d.firstWay(ctx, m, reader, append([]notify.Channel{notify.Channel(m.Channel)}, notify.Others(notify.Channel(m.Channel))...), now)
 	}
@@ -20,17 +20,17 @@ func (d *delivery) way(ctx context.Context, m store.QueuedMessage, reader direct
 }
 
 // otherWay is the channel that stands in for the one a message was refused by.
-func (d *delivery) otherWay(ctx context.Context, m store.QueuedMessage, reader directory.Person, now time.Time) (notify.Channel, error) {
+func (d *Delivery) otherWay(ctx context.Context, m store.QueuedMessage, reader directory.Person, now time.Time) (notify.Channel, error) {
 	return d.firstWay(ctx, m, reader, notify.Others(notify.Channel(m.Channel)), now)
 }
 
-func (d *delivery) firstWay(ctx context.Context, m store.QueuedMessage, reader directory.Person, wanted []notify.Channel, now time.Time) (notify.Channel, error) {
+func (d *Delivery) firstWay(ctx context.Context, m store.QueuedMessage, reader directory.Person, wanted []notify.Channel, now time.Time) (notify.Channel, error) {
 	for _, c := range wanted {
-		if d.senders[c] == nil || !notify.Reaches(c, m.Template) || slices.Contains(m.Tried, string(c)) {
+		if d.Senders[c] == nil || !notify.Reaches(c, m.Template) || slices.Contains(m.Tried, string(c)) {
 			continue
 		}
 		if c == notify.ChannelPush {
-			phones, err := d.store.PhonesOf(ctx, reader.ID, now)
+			phones, err := d.Store.PhonesOf(ctx, reader.ID, now)
 			if err != nil {
 				return "", err
 			}
@@ -38,15 +38,15 @@ func (d *delivery) firstWay(ctx context.Context, m store.QueuedMessage, reader d
 				continue
 			}
 		}
-		if addressOf(reader, c) != "" {
+		if AddressOf(reader, c) != "" {
 			return c, nil
 		}
 	}
 	return "", nil
 }
 
-// addressOf is where a channel reaches a person; empty if it does not.
-func addressOf(p directory.Person, c notify.Channel) string {
+// AddressOf is where a channel reaches a person; empty if it does not.
+func AddressOf(p directory.Person, c notify.Channel) string {
 	switch c {
 	case notify.ChannelEmail:
 		return p.Email
