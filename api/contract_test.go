@@ -57,7 +57,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-func start(t *testing.T) *engine {
+// start starts it; changes are made to its configuration.
+func start(t *testing.T, changes ...func(*api.Config)) *engine {
 	t.Helper()
 	ctx := t.Context()
 	keys, err := keyset.Create(filepath.Join(t.TempDir(), "keyset.json"))
@@ -74,13 +75,17 @@ func start(t *testing.T) *engine {
 		t.Fatal(err)
 	}
 	logs := &journal{}
-	handler, err := api.New(api.Config{
+	config := api.Config{
 		Store: db, Logger: slog.New(slog.NewJSONHandler(logs, nil)), Outbox: true, Version: "test",
 		Engine: panel.Engine{KeyID: identity.ID, Key: identity.Private},
 		// No call of these tests reaches a workflow or a door.
 		Items: &workflows.Client{}, Reservations: &workflows.Client{}, Doors: activities.NewOpener(db, nil, time.Now, slog.New(slog.DiscardHandler)),
 		Ready: []api.Check{{Name: "database", Ask: db.Ping}},
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	handler, err := api.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ type route struct {
 	within       time.Duration // the deadline of the handler's context
 	ownClaim     bool          // the handler claims the idempotency key in its own transaction
 	unkeyed      bool          // a POST that is repeatable by its own means
+	asItIs       bool          // the handler reads the body itself: its signature is over the bytes
 	body         int64         // the largest body, in bytes
 	register     func(*service, huma.API)
 }
@@ -40,6 +41,9 @@ func claimsItself(r *route) { r.ownClaim = true }
 
 // unkeyed takes no Idempotency-Key: the messages of panels have ids of their own (P1).
 func unkeyed(r *route) { r.unkeyed = true }
+
+// signedBody leaves the body to the handler as it came.
+func signedBody(r *route) { r.asItIs = true }
 
 // photograph takes a body as large as a photo of a phone is.
 func photograph(r *route) { r.body, r.within = photo.MaxBytes+1<<20, photoReadTimeout+handlerTimeout }
@@ -77,9 +81,11 @@ func (s *service) operation(r route) huma.Operation {
 		DefaultStatus:   r.status,
 		MaxBodyBytes:    -1, // readBody holds the limit
 		BodyReadTimeout: -1,
-		Security:        r.needs.security(),
-		Description:     r.needs.describe(),
-		Middlewares:     huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody(r.body)},
+
+		SkipValidateBody: r.asItIs,
+		Security:         r.needs.security(),
+		Description:      r.needs.describe(),
+		Middlewares:      huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody(r.body)},
 	}
 	if r.method == http.MethodPost && !r.unkeyed {
 		op.Parameters = []*huma.Param{idempotencyParameter()}

@@ -101,7 +101,7 @@ func (s *service) routes() []route {
 		handle(http.MethodDelete, "/v1/me/push-subscription", session, "Stop notifying this phone", (*service).deletePushSubscription),
 
 		// Vendors
-		handle(http.MethodPost, "/hooks/sendgrid/events", public, "SendGrid reports what became of emails", (*service).sendGridEvents, unkeyed),
+		handle(http.MethodPost, "/hooks/sendgrid/events", public, "SendGrid reports what became of emails", (*service).sendGridEvents, unkeyed, signedBody),
 
 		// Events
 		handle(http.MethodGet, "/v1/events", readEvents, "List events, newest first", (*service).listEvents),
