@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -47,6 +48,15 @@ func (d *writer) compose(ctx context.Context, m store.QueuedMessage, reader dire
 	return message, err
 }
 
+// host makes ids of ours different from everybody else's.
+func (d *writer) host() string {
+	u, err := url.Parse(d.baseURL)
+	if err != nil {
+		return "localhost"
+	}
+	return u.Hostname()
+}
+
 func (d *writer) signInData(m store.QueuedMessage) (notify.Data, error) {
 	code, err := d.store.MessageSecret(m)
 	if err == nil && code == "" {
@@ -65,6 +75,7 @@ func (d *writer) invitationData(ctx context.Context, m store.QueuedMessage, now 
 		StartsAt: inv.Invitation.Window.Start, EndsAt: inv.Invitation.Window.End, ExpiresAt: inv.Invitation.ExpiresAt,
 		AcceptURL: d.baseURL + "/i/" + token, OpenedAt: m.Params.At,
 	}
+	data.Calendar.UID, data.Calendar.Sequence, data.Calendar.Written = m.ItemID+"@"+d.host(), inv.Invitation.Revision, now
 	for _, e := range inv.Entrances {
 		data.EntranceNames = append(data.EntranceNames, e.Name)
 		if e.ID == m.Params.EntranceID {

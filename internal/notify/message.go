@@ -113,6 +113,9 @@ type Message struct {
 	// Unsubscribe is where a person switches messages of this kind off, if it is one
 	// that they may do without: an unlock notice (I7). It goes into List-Unsubscribe.
 	Unsubscribe string `json:",omitzero"`
+	// Calendar is an entry for the reader's calendar, if the message is about a time
+	// of theirs: an invitation for a window.
+	Calendar string `json:",omitzero"`
 }
 
 // Sender gives a message to whoever delivers it. A message that was not sent is an

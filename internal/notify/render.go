@@ -76,8 +76,8 @@ func Render(channel Channel, t Template, locale string, zone *time.Location, d D
 	}
 	return Message{
 		Channel: ChannelEmail, Template: t, Locale: c.Language,
-		Subject: c.Subject, Text: c.text(), HTML: html, Links: c.links(),
-	}, nil
+		Subject: c.Subject, Text: c.text(), HTML: html, Links: c.links(), Calendar: w.calendar(t),
+	}, w.Err()
 }
 
 // StyleSource is the Content-Security-Policy source of the style block in every
@@ -116,6 +116,23 @@ func (c content) text() string {
 	blocks = append(blocks, "-- \n"+c.Footer)
 	blocks = slices.DeleteFunc(blocks, func(s string) bool { return s == "" })
 	return strings.Join(blocks, "\n\n") + "\n"
+}
+
+// calendar is the entry of an invitation for a window. The link is not in it: it is a
+// secret, and calendars are shared.
+func (w writer) calendar(t Template) string {
+	d := w.data
+	if t != access.TemplateInvitation || d.Calendar.UID == "" || d.StartsAt.IsZero() || d.EndsAt.IsZero() {
+		return ""
+	}
+	var lines []string
+	for _, f := range w.facts(w.inviter, w.entrances) {
+		lines = append(lines, f.Label+": "+f.Value)
+	}
+	return CalendarEntry{
+		UID: d.Calendar.UID, Sequence: d.Calendar.Sequence, Written: d.Calendar.Written, Start: d.StartsAt, End: d.EndsAt,
+		Summary: d.PropertyName, Location: d.PropertyName, Description: strings.Join(lines, "\n"),
+	}.ICS()
 }
 
 // short is the message as one line: its first sentence, the instant it is about, its

@@ -14,6 +14,7 @@ package sendgrid
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/mail"
@@ -78,6 +79,10 @@ func (s Sender) request(m notify.Message, to string) *vendor.SGMailV3 {
 	person.SetCustomArg(argument, m.ID)
 	letter.AddPersonalizations(person)
 	letter.AddContent(vendor.NewContent("text/plain", m.Text), vendor.NewContent("text/html", m.HTML))
+	if m.Calendar != "" { // the type without parameters: SendGrid refuses a semicolon in it
+		letter.AddAttachment(vendor.NewAttachment().SetContent(base64.StdEncoding.EncodeToString([]byte(m.Calendar))).
+			SetType("text/calendar").SetFilename(notify.CalendarName).SetDisposition("attachment"))
+	}
 	letter.AddCategories(string(m.Template))
 	for name, value := range notify.MailHeaders(m, s.From.Address) {
 		letter.SetHeader(name, value)

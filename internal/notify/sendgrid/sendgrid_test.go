@@ -2,6 +2,7 @@ package sendgrid_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/mail"
@@ -81,6 +82,20 @@ func TestRequest(t *testing.T) {
 	}
 	if sent.Tracking["click_tracking"]["enable_text"] != false {
 		t.Error("links in the text are tracked")
+	}
+}
+
+// An invitation for a window brings its calendar entry.
+func TestCalendarEntry(t *testing.T) {
+	v := vendortest.SendGrid(t, accepted)
+	m := message()
+	m.Calendar = "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
+	if err := sender(v).Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	want := `"attachments":[{"content":"` + base64.StdEncoding.EncodeToString([]byte(m.Calendar)) + `","type":"text/calendar","filename":"invitation.ics","disposition":"attachment"}]`
+	if body := v.Requests()[0].Body; !strings.Contains(body, want) {
+		t.Errorf("sent %s", body)
 	}
 }
 

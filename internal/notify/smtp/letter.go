@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"net/mail"
+	"strings"
 	"unicode/utf8"
 
 	gomail "github.com/wneessen/go-mail"
@@ -29,6 +30,12 @@ func Letter(m notify.Message, from mail.Address, to string) (*gomail.Msg, error)
 	}
 	letter.SetBodyString(gomail.TypeTextPlain, m.Text)
 	letter.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	if m.Calendar != "" {
+		err := letter.AttachReader(notify.CalendarName, strings.NewReader(m.Calendar), gomail.WithFileContentType(notify.CalendarType))
+		if err != nil {
+			return nil, err
+		}
+	}
 	return letter, nil
 }
 

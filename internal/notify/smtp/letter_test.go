@@ -164,3 +164,42 @@ func parts(t *testing.T, read *mail.Message) (kinds, bodies []string) {
 		kinds, bodies = append(kinds, part.Header.Get("Content-Type")), append(bodies, string(text))
 	}
 }
+
+// An invitation for a window brings a calendar entry, which mail programs offer to
+// keep.
+func TestLetterWithCalendarEntry(t *testing.T) {
+	m := rendered(t, "ja")
+	m.Calendar = notify.CalendarEntry{UID: "inv_1@door.example", Summary: "港レジデンス", Written: m.At, Start: m.At, End: m.At.Add(time.Hour)}.ICS()
+	made, err := smtp.Letter(m, mail.Address{Address: "keys@door.example"}, m.To)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if _, err := made.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	read, err := mail.ReadMessage(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, parameters, err := mime.ParseMediaType(read.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/mixed" {
+		t.Fatalf("the letter is %s, %v", kind, err)
+	}
+	reader := multipart.NewReader(read.Body, parameters["boundary"])
+	body, err := reader.NextRawPart()
+	if err != nil || !strings.HasPrefix(body.Header.Get("Content-Type"), "multipart/alternative") {
+		t.Fatalf("the first part is %v, %v", body.Header, err)
+	}
+	entry, err := reader.NextRawPart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := entry.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/calendar; charset=utf-8; method=PUBLISH") || !strings.Contains(entry.Header.Get("Content-Disposition"), `filename="invitation.ics"`) {
+		t.Errorf("attached as %v", entry.Header)
+	}
+	content, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, entry))
+	if err != nil || string(content) != m.Calendar {
+		t.Errorf("attached: %q, %v", content, err)
+	}
+}
