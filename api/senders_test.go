@@ -18,8 +18,8 @@ import (
 	"latchkey/internal/access"
 )
 
-// browser is what PushManager.subscribe gives.
-func browser(t *testing.T, endpoint string) object {
+// subscription is what PushManager.subscribe gives.
+func subscription(t *testing.T, endpoint string) object {
 	t.Helper()
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -42,7 +42,7 @@ func TestPushSubscription(t *testing.T) {
 	if key := first.text("application_server_key"); len(key) != 87 || first.JSON["subscribed"] != false {
 		t.Errorf("at first: %s", first.body)
 	}
-	kept := e.call(http.MethodPut, pushPath, rita, browser(t, "https://push.example/1")).want(http.StatusOK)
+	kept := e.call(http.MethodPut, pushPath, rita, subscription(t, "https://push.example/1")).want(http.StatusOK)
 	if kept.JSON["subscribed"] != true || kept.text("application_server_key") != first.text("application_server_key") {
 		t.Errorf("subscribed: %s", kept.body)
 	}
@@ -52,7 +52,7 @@ func TestPushSubscription(t *testing.T) {
 		t.Errorf("afterwards: %s", left.body)
 	}
 	guest := e.signIn("ana@example.com")
-	e.call(http.MethodPut, pushPath, guest, browser(t, "https://push.example/2")).refused(http.StatusForbidden, "forbidden")
+	e.call(http.MethodPut, pushPath, guest, subscription(t, "https://push.example/2")).refused(http.StatusForbidden, "forbidden")
 
 	for name, c := range map[string]struct {
 		change func(object)
@@ -64,7 +64,7 @@ func TestPushSubscription(t *testing.T) {
 		"no key":        {func(o object) { o["keys"].(object)["p256dh"] = "AAAA" }, "body.keys.p256dh"},
 		"no secret":     {func(o object) { o["keys"].(object)["auth"] = "AAAA" }, "body.keys.auth"},
 	} {
-		body := browser(t, "https://push.example/1")
+		body := subscription(t, "https://push.example/1")
 		c.change(body)
 		t.Log(name)
 		e.call(http.MethodPut, pushPath, rita, body).refused(http.StatusUnprocessableEntity, "invalid").blames(c.blames)

@@ -313,3 +313,67 @@ func TestNothingPersonalIsKept(t *testing.T) {
 		t.Errorf("told: %s, %v", text, err)
 	}
 }
+
+// keep gives a person's phone, as they do when they are signed in on it.
+func (w *world) keep(p directory.Person) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	attempt, err := w.StartSignIn(ctx, p.Email, "en", "192.0.2.1", w.now)
+	w.ok(err)
+	due, _, err := w.DueMessages(ctx, 10, w.now)
+	w.ok(err)
+	code, err := w.MessageSecret(due[len(due)-1])
+	w.ok(err)
+	w.ok(w.MessageSent(ctx, due[len(due)-1].ID, w.now))
+	_, session, err := w.SignIn(ctx, attempt, code, w.now)
+	w.ok(err)
+	w.ok(w.KeepPhone(ctx, session.PersonID, notify.Phone{SessionID: session.ID, Endpoint: "https://push.example/" + p.Name, P256dh: "key", Auth: "secret"}, w.now))
+}
+
+// I7: who chose push is told on their phone, and by SMS or email if they have none or
+// it is gone; nobody is told twice.
+func TestPushFallsBack(t *testing.T) {
+	gone := refusal(notify.CodeGone, notify.Ends, 0)
+	for name, c := range map[string]struct {
+		phone   bool
+		mobile  string
+		push    []error
+		text    []error
+		noTexts bool
+		story   []string
+	}{
+		"on the phone":         {phone: true, mobile: mobile, story: []string{"message.sent push"}},
+		"no phone":             {mobile: mobile, story: []string{"message.sent sms"}},
+		"no phone, no number":  {story: []string{"message.sent email"}},
+		"phone is gone":        {phone: true, mobile: mobile, push: []error{gone}, story: []string{"message.failed push gone", "message.sent sms (instead)"}},
+		"gone, no number":      {phone: true, push: []error{gone}, story: []string{"message.failed push gone", "message.sent email (instead)"}},
+		"gone, text refused":   {phone: true, mobile: mobile, push: []error{gone}, text: []error{badAddress}, story: []string{"message.failed push gone", "message.failed sms bad_address(instead)", "message.sent email (instead)"}},
+		"no texts are sent":    {mobile: mobile, noTexts: true, story: []string{"message.sent email"}},
+		"push service is busy": {phone: true, mobile: mobile, push: []error{outOfOrder}, story: []string{"message.sent push"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t)
+			mails, texts, pushed := &vendor{}, &vendor{answers: c.text}, &vendor{answers: c.push}
+			w.senders = notify.Senders{notify.ChannelEmail: mails, notify.ChannelSMS: texts, notify.ChannelPush: pushed}
+			if c.noTexts {
+				delete(w.senders, notify.ChannelSMS)
+			}
+			rita := w.person("rita", c.mobile)
+			if c.phone {
+				w.keep(rita)
+			}
+			w.owe("msg_1", rita, notify.ChannelPush, access.TemplateEntranceUnlocked)
+			worker := w.worker()
+			for range 3 {
+				w.send(worker)
+				w.now = w.now.Add(time.Minute)
+			}
+			w.tells(c.story...)
+			for _, m := range pushed.got {
+				if m.To != rita.ID {
+					t.Errorf("pushed to %s", m.To)
+				}
+			}
+		})
+	}
+}

@@ -85,7 +85,7 @@ type QueuedMessage struct {
 func (s *Store) DueMessages(ctx context.Context, limit int, now time.Time) (due []QueuedMessage, next time.Time, err error) {
 	rows, err := s.pool.Query(ctx, `SELECT id, person_id, coalesce(item_id, ''), channel, template, params, secret, attempts, created_at,
 			tried_at, unknowns, tried, instead_of IS NOT NULL, state = 'sending' FROM messages m
-		WHERE (state = 'queued' AND not_before <= $1 OR state = 'sending' AND lease_until <= $1) AND NOT EXISTS (
+		WHERE state IN ('queued', 'sending') AND (state = 'queued' AND not_before <= $1 OR state = 'sending' AND lease_until <= $1) AND NOT EXISTS (
 			SELECT 1 FROM messages e WHERE e.person_id = m.person_id AND e.channel = m.channel AND e.id < m.id
 				AND (e.state = 'queued' AND e.not_before > $1 OR e.state = 'sending' AND e.lease_until > $1))
 		ORDER BY id LIMIT $2`, instant(now), limit)

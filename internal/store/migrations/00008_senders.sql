@@ -11,7 +11,7 @@ ALTER TABLE messages
     ADD COLUMN instead_of  text;                     -- the message that this one replaces
 COMMENT ON COLUMN messages.state IS 'queued, sending, sent, failed, bounced';
 CREATE INDEX messages_sending ON messages (lease_until) WHERE state = 'sending';
-CREATE INDEX messages_by_person ON messages (person_id, id) WHERE state IN ('queued', 'sending');
+CREATE INDEX messages_under_way ON messages (id) WHERE state IN ('queued', 'sending'); -- however many have been sent
 
 -- Phones that want to be notified: one a session, gone with it. The endpoint is a
 -- capability, so it is encrypted under its person's key.
