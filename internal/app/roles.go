@@ -69,7 +69,7 @@ type Worker struct {
 
 // Run works until ctx ends.
 func (c *Worker) Run(ctx context.Context) error {
-	if err := c.Messages.check(); err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
 	return runRole(ctx, c.Log, c.Outside, c.Keys, func(e *engine) error {

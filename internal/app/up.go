@@ -45,7 +45,7 @@ func (c *Up) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.Messages.check(); err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
