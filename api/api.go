@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,8 @@ type Config struct {
 	Outbox bool
 	// PrivateWebhooks lets webhooks lead to private addresses, and over plain HTTP.
 	PrivateWebhooks bool
+	// SendGridKey verifies what SendGrid reports about email (nil: there are no reports).
+	SendGridKey *ecdsa.PublicKey
 	// Version and BaseURL, where callers reach the API, are shown in the OpenAPI document.
 	Version string
 	BaseURL string

@@ -58,20 +58,21 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-func start(t *testing.T) *engine {
+// start starts it; changes are made to its configuration.
+func start(t *testing.T, changes ...func(*api.Config)) *engine {
 	t.Helper()
 	keys, err := keyset.Create(filepath.Join(t.TempDir(), "keyset.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := serve(t, pgtest.New(t, store.Migrate), keys)
+	e := serve(t, pgtest.New(t, store.Migrate), keys, changes...)
 	e.contract = e.document()
 	e.key = e.account("First")
 	return e
 }
 
 // serve is one process of the API on a database.
-func serve(t *testing.T, dsn string, keys *keyset.Keyset) *engine {
+func serve(t *testing.T, dsn string, keys *keyset.Keyset, changes ...func(*api.Config)) *engine {
 	t.Helper()
 	db, err := store.Open(t.Context(), dsn, keys)
 	if err != nil {
@@ -81,13 +82,17 @@ func serve(t *testing.T, dsn string, keys *keyset.Keyset) *engine {
 	logs := &journal{}
 	opener := activities.NewOpener(db, driverOf(db), time.Now, slog.New(slog.DiscardHandler))
 	t.Cleanup(opener.Wait)
-	handler, err := api.New(api.Config{
+	config := api.Config{
 		Store: db, Logger: slog.New(slog.NewJSONHandler(logs, nil)), Outbox: true, Version: "test",
 		Engine: api.StoredKeys{Store: db},
 		// No call of these tests reaches a workflow.
 		Items: &workflows.Client{}, Reservations: &workflows.Client{}, Doors: opener,
 		Ready: []api.Check{{Name: "database", Ask: db.Ping}},
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	handler, err := api.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

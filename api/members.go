@@ -24,12 +24,12 @@ type Member struct {
 
 // Preferences is how a member wants to be told (I7).
 type Preferences struct {
-	Unlocks string `json:"unlocks" enum:"email,muted" doc:"How to be told of a guest's unlock"`
+	Unlocks string `json:"unlocks" enum:"push,sms,email,muted" doc:"How to be told of a guest's unlock"`
 }
 
 // PreferencesChange are preferences of which only some are given.
 type PreferencesChange struct {
-	Unlocks Optional[string] `json:"unlocks,omitempty" enum:"email,muted" doc:"How to be told of a guest's unlock"`
+	Unlocks Optional[string] `json:"unlocks,omitempty" enum:"push,sms,email,muted" doc:"How to be told of a guest's unlock"`
 }
 
 type createMemberInput struct {

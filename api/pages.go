@@ -45,6 +45,8 @@ func (s *service) pages(engine *gin.Engine, document *huma.OpenAPI) error {
 	s.visitPages(engine)
 	s.signInPages(engine)
 	s.guestPages(engine)
+	engine.GET("/mute/:token", s.mutePage)
+	engine.POST("/mute/:token", s.mute)
 	if s.Outbox {
 		engine.GET("/dev/outbox", s.outbox)
 	}

@@ -23,6 +23,7 @@ type route struct {
 	within       time.Duration // the deadline of the handler's context
 	ownClaim     bool          // the handler claims the idempotency key in its own transaction
 	unkeyed      bool          // a POST that is repeatable by its own means
+	asItIs       bool          // the handler reads the body itself: its signature is over the bytes
 	body         int64         // the largest body, in bytes
 	noContent    bool          // it may answer 204 instead
 	answers      string        // the media type of success, where it is not JSON
@@ -57,6 +58,9 @@ func unkeyed(r *route) { r.unkeyed = true }
 
 // longPoll may take as long as a panel waits for messages.
 func longPoll(r *route) { r.within = longestPoll + handlerTimeout }
+
+// signedBody leaves the body to the handler as it came.
+func signedBody(r *route) { r.asItIs = true }
 
 // photograph takes a body as large as a photo of a phone is.
 func photograph(r *route) { r.body, r.within = photo.MaxBytes+1<<20, photoReadTimeout+handlerTimeout }
@@ -100,9 +104,11 @@ func (s *service) operation(r route) huma.Operation {
 		DefaultStatus:   r.status,
 		MaxBodyBytes:    -1, // readBody holds the limit
 		BodyReadTimeout: -1,
-		Security:        r.needs.security(),
-		Description:     r.needs.describe(),
-		Middlewares:     huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody(r.body)},
+
+		SkipValidateBody: r.asItIs,
+		Security:         r.needs.security(),
+		Description:      r.needs.describe(),
+		Middlewares:      huma.Middlewares{deadline(r.within), s.authenticate(r.needs), s.readBody(r.body)},
 	}
 	if r.answers != "" {
 		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{

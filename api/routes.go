@@ -110,6 +110,14 @@ func (s *service) routes() []route {
 		handle(http.MethodGet, "/v1/me/guest-keys/{id}/verification", session, "Get the latest verification attempt", (*service).getGuestVerification),
 		handle(http.MethodPost, "/v1/me/guest-keys/{id}/leave", session, "Give up the access", (*service).leaveGuestKey),
 
+		// Members' phones
+		handle(http.MethodGet, "/v1/me/push-subscription", session, "Get the key to subscribe for and whether this phone is notified", (*service).getPushSubscription),
+		handle(http.MethodPut, "/v1/me/push-subscription", session, "Notify this phone of unlocks", (*service).putPushSubscription),
+		handle(http.MethodDelete, "/v1/me/push-subscription", session, "Stop notifying this phone", (*service).deletePushSubscription),
+
+		// Vendors
+		handle(http.MethodPost, "/hooks/sendgrid/events", public, "SendGrid reports what became of emails", (*service).sendGridEvents, unkeyed, signedBody),
+
 		// Events
 		handle(http.MethodGet, "/v1/events", readEvents, "List events, newest first", (*service).listEvents),
 		handle(http.MethodGet, "/v1/explain", readItems, "Why? Whether access would be given at any instant, and the rule that decides", (*service).why),

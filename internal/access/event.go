@@ -58,9 +58,10 @@ const (
 	EventPanelBatteryLow EventType = "panel.battery_low"
 	EventPanelClockSkew  EventType = "panel.clock_skew" // its clock has gone wrong, or is right again
 
-	EventMessageSent   EventType = "message.sent"
-	EventMessageFailed EventType = "message.failed"
-	EventPolicyChanged EventType = "policy.changed"
-	EventMemberRemoved EventType = "member.removed"
-	EventWebhookTest   EventType = "webhook.test" // only for the endpoint that is tested (E4)
+	EventMessageSent    EventType = "message.sent"
+	EventMessageFailed  EventType = "message.failed"
+	EventMessageBounced EventType = "message.bounced" // taken by a vendor and sent back
+	EventPolicyChanged  EventType = "policy.changed"
+	EventMemberRemoved  EventType = "member.removed"
+	EventWebhookTest    EventType = "webhook.test" // only for the endpoint that is tested (E4)
 )

@@ -15,6 +15,6 @@ func EventTypes() []EventType {
 		EventSlotOpened, EventSlotDenied,
 		EventGrantConfirmed, EventGrantFailing, EventPanelEnrolled, EventPanelGap, EventPanelLockout,
 		EventPanelOffline, EventPanelOnline, EventPanelTamper, EventPanelBatteryLow, EventPanelClockSkew,
-		EventMessageSent, EventMessageFailed, EventPolicyChanged, EventMemberRemoved,
+		EventMessageSent, EventMessageFailed, EventMessageBounced, EventPolicyChanged, EventMemberRemoved,
 	}
 }

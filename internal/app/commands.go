@@ -76,6 +76,9 @@ func CheckEnvironment(model *kong.Application, environ []string) error {
 		}
 	}
 	visit(model.Node)
+	for _, name := range secretVariables {
+		known[name] = true
+	}
 	var names []string
 	for name := range known {
 		if strings.HasPrefix(name, EnvPrefix+"_") {

@@ -4,78 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
 	"latchkey/internal/access"
+	"latchkey/internal/delivery"
+	"latchkey/internal/directory"
 	"latchkey/internal/notify"
 	"latchkey/internal/store"
 )
 
-// delivery sends the messages that wait in the store. It implements
-// activities.Messages: what a message says is read at the moment it is sent, so
-// that nothing personal is kept twice (E7).
-type delivery struct {
+// writer writes the messages that internal/delivery sends.
+type writer struct {
 	store   *store.Store
-	sender  notify.Sender
 	baseURL string // of the pages that links lead to
-	log     *slog.Logger
 }
 
-const (
-	// giveUpAfter is how many times a message is tried: with the pauses below, for
-	// about a day.
-	giveUpAfter = 40
-	firstRetry  = 2 * time.Second
-	lastRetry   = 30 * time.Minute
-)
-
-// SendQueued implements activities.Messages.
-func (d *delivery) SendQueued(ctx context.Context, limit int, now time.Time) (handled int, next time.Time, err error) {
-	due, next, err := d.store.DueMessages(ctx, limit, now)
-	if err != nil {
-		return 0, next, err
-	}
-	for _, m := range due {
-		if err := d.send(ctx, m, now); err != nil {
-			return handled, next, err
-		}
-		handled++
-	}
-	return handled, next, nil
-}
-
-// send sends one message or notes why it could not. Only a store that is away is
-// an error: it would fail for the next message as well.
-func (d *delivery) send(ctx context.Context, m store.QueuedMessage, now time.Time) error {
-	if m.Template == access.TemplateSignInCode && now.After(m.Written.Add(store.SignInCodeTTL)) {
-		return d.store.MessageFailed(ctx, m.ID, "expired", now) // nobody can use it any more
-	}
-	message, err := d.compose(ctx, m, now)
-	if err == nil {
-		err = d.sender.Send(ctx, message)
-	}
-	if err == nil {
-		return d.store.MessageSent(ctx, m.ID, now)
-	}
-	if ctx.Err() != nil {
-		return err
-	}
-	d.log.LogAttrs(ctx, slog.LevelWarn, "a message could not be sent", slog.String("message_id", m.ID), slog.Int("attempt", m.Attempts+1), slog.Any("error", err))
-	if m.Attempts+1 >= giveUpAfter {
-		return d.store.MessageFailed(ctx, m.ID, "gave_up", now)
-	}
-	pause := min(lastRetry, firstRetry<<min(m.Attempts, 20))
-	return d.store.MessageDeferred(ctx, m.ID, "retrying", now.Add(pause))
-}
-
-func (d *delivery) compose(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Message, error) {
-	reader, err := d.store.Person(ctx, m.PersonID)
-	if err != nil {
-		return notify.Message{}, fmt.Errorf("reader: %w", err)
-	}
+// compose writes a message as it is at the moment at which it is sent, so that
+// nothing personal is kept twice (E7).
+func (d *writer) compose(ctx context.Context, m store.QueuedMessage, reader directory.Person, channel notify.Channel, now time.Time) (notify.Message, error) {
 	var data notify.Data
+	var err error
 	zone := time.UTC
 	switch kind, _, _ := strings.Cut(m.ItemID, "_"); kind {
 	case "inv":
@@ -95,16 +45,24 @@ func (d *delivery) compose(ctx context.Context, m store.QueuedMessage, now time.
 	if err != nil {
 		return notify.Message{}, err
 	}
-	channel := notify.Channel(m.Channel)
 	message, err := notify.Render(channel, m.Template, reader.Locale, zone, data)
-	message.ID, message.To, message.At = m.ID, reader.Email, now
-	if channel == notify.ChannelSMS {
-		message.To = reader.Mobile
+	message.ID, message.To, message.At = m.ID, delivery.AddressOf(reader, channel), now
+	if m.Template == access.TemplateEntranceUnlocked && channel == notify.ChannelEmail {
+		message.Unsubscribe = d.baseURL + "/mute/" + d.store.MuteToken(reader.ID)
 	}
 	return message, err
 }
 
-func (d *delivery) signInData(m store.QueuedMessage) (notify.Data, error) {
+// host makes ids of ours different from everybody else's.
+func (d *writer) host() string {
+	u, err := url.Parse(d.baseURL)
+	if err != nil {
+		return "localhost"
+	}
+	return u.Hostname()
+}
+
+func (d *writer) signInData(m store.QueuedMessage) (notify.Data, error) {
 	code, err := d.store.MessageSecret(m)
 	if err == nil && code == "" {
 		err = errors.New("the code of this message is gone")
@@ -112,7 +70,7 @@ func (d *delivery) signInData(m store.QueuedMessage) (notify.Data, error) {
 	return notify.Data{Code: code, CodeMinutes: int(store.SignInCodeTTL / time.Minute)}, err
 }
 
-func (d *delivery) invitationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
+func (d *writer) invitationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
 	inv, token, err := d.store.InvitationMessage(ctx, m.ItemID, now)
 	if err != nil {
 		return notify.Data{}, nil, fmt.Errorf("item: %w", err)
@@ -122,6 +80,7 @@ func (d *delivery) invitationData(ctx context.Context, m store.QueuedMessage, no
 		StartsAt: inv.Invitation.Window.Start, EndsAt: inv.Invitation.Window.End, ExpiresAt: inv.Invitation.ExpiresAt,
 		AcceptURL: d.baseURL + "/i/" + token, OpenedAt: m.Params.At, VerifyBy: m.Params.At,
 	}
+	data.Calendar.UID, data.Calendar.Sequence, data.Calendar.Written = m.ItemID+"@"+d.host(), inv.Invitation.Revision, now
 	for _, e := range inv.Entrances {
 		data.EntranceNames = append(data.EntranceNames, e.Name)
 		if e.ID == m.Params.EntranceID {
@@ -139,7 +98,7 @@ func (d *delivery) invitationData(ctx context.Context, m store.QueuedMessage, no
 	return data, inv.Zone, err
 }
 
-func (d *delivery) reservationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
+func (d *writer) reservationData(ctx context.Context, m store.QueuedMessage, now time.Time) (notify.Data, *time.Location, error) {
 	r, err := d.store.ReservationMessage(ctx, m.ItemID, now)
 	if err != nil {
 		return notify.Data{}, nil, fmt.Errorf("item: %w", err)
@@ -164,7 +123,7 @@ func (d *delivery) reservationData(ctx context.Context, m store.QueuedMessage, n
 
 // panelData is about a panel that refuses typed codes, or that somebody tampers
 // with (P6, P7).
-func (d *delivery) panelData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
+func (d *writer) panelData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
 	name, property, timeZone, err := d.store.PanelPlace(ctx, m.ItemID)
 	if err != nil {
 		return notify.Data{}, nil, fmt.Errorf("panel: %w", err)

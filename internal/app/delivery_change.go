@@ -10,7 +10,7 @@ import (
 
 // addChanges fills in what has changed for the reader and whom it concerns (I12,
 // I14, I17), with the names that the entrances have now.
-func (d *delivery) addChanges(ctx context.Context, m store.QueuedMessage, data *notify.Data) error {
+func (d *writer) addChanges(ctx context.Context, m store.QueuedMessage, data *notify.Data) error {
 	data.ToMember, data.Guests, data.Visitors = m.Params.ToMember, m.Params.Guests, m.Params.Visitors
 	var ids []string
 	for _, change := range m.Params.Changes {
@@ -30,7 +30,7 @@ func (d *delivery) addChanges(ctx context.Context, m store.QueuedMessage, data *
 }
 
 // movedData is about what a removed member has given (I17).
-func (d *delivery) movedData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
+func (d *writer) movedData(ctx context.Context, m store.QueuedMessage) (notify.Data, *time.Location, error) {
 	name, err := d.store.MemberName(ctx, m.Params.MemberID)
 	return notify.Data{MemberName: name, Invitations: m.Params.Guests, Reservations: m.Params.Visitors}, time.UTC, err
 }

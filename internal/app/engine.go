@@ -14,6 +14,7 @@ import (
 
 	"latchkey/activities"
 	"latchkey/api"
+	"latchkey/internal/delivery"
 	"latchkey/internal/keyset"
 	"latchkey/internal/notify"
 	"latchkey/internal/panel"
@@ -84,10 +85,11 @@ func (e *engine) background(run func(ctx context.Context)) {
 // startWorker serves workflows and activities and runs the loops beside them. It
 // keeps trying while Temporal is away: what must not wait, the doors, does not
 // need it (E9).
-func (e *engine) startWorker(baseURL string, sender notify.Sender, webhooks Webhooks) {
+func (e *engine) startWorker(baseURL string, senders notify.Senders, webhooks Webhooks) {
+	write := &writer{store: e.store, baseURL: baseURL}
 	a := &activities.Activities{
 		Records: e.store, Grants: e.store, Panels: e.panels, Clock: time.Now,
-		Messages: &delivery{store: e.store, sender: sender, baseURL: baseURL, log: e.log},
+		Messages: &delivery.Delivery{Store: e.store, Senders: senders, Write: write.compose, Clock: time.Now, Log: e.log},
 	}
 	items := e.items()
 	e.background(func(ctx context.Context) { e.serveWorkflows(ctx, a) })
@@ -127,8 +129,12 @@ func (e *engine) serveWorkflows(ctx context.Context, a *activities.Activities) {
 }
 
 // startAPI serves the API and the pages on listener.
-func (e *engine) startAPI(listener net.Listener, serving Serving, webhooks Webhooks) error {
+func (e *engine) startAPI(listener net.Listener, serving Serving, messages Messages, webhooks Webhooks) error {
 	baseURL, err := serving.baseURL()
+	if err != nil {
+		return err
+	}
+	webhookKey, err := messages.webhookKey()
 	if err != nil {
 		return err
 	}
@@ -138,7 +144,7 @@ func (e *engine) startAPI(listener net.Listener, serving Serving, webhooks Webho
 	e.onStop(func(context.Context) error { stop(); return nil })
 	handler, err := api.New(api.Config{
 		Stopping: stopping,
-		Store:    e.store, Logger: e.log, Outbox: true, Version: Version, TrustedProxies: serving.TrustedProxies,
+		Store:    e.store, Logger: e.log, Outbox: messages.outbox(), SendGridKey: webhookKey, Version: Version, TrustedProxies: serving.TrustedProxies,
 		Items: e.items(), Reservations: e.items(),
 		Doors:   opener,
 		Engine:  e.panels.Reach.Keys,

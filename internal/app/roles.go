@@ -13,7 +13,6 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 
 	"latchkey/internal/keyset"
-	"latchkey/internal/notify"
 	"latchkey/internal/store"
 	"latchkey/panelsim"
 )
@@ -43,16 +42,20 @@ type API struct {
 	Keys
 	Serving
 	Webhooks
+	Messages
 }
 
 // Run serves until ctx ends.
 func (c *API) Run(ctx context.Context) error {
+	if _, err := c.webhookKey(); err != nil {
+		return err
+	}
 	return runRole(ctx, c.Log, c.Outside, c.Keys, func(e *engine) error {
 		listener, err := listen("--listen", c.Listen)
 		if err != nil {
 			return err
 		}
-		return e.startAPI(listener, c.Serving, c.Webhooks)
+		return e.startAPI(listener, c.Serving, c.Messages, c.Webhooks)
 	})
 }
 
@@ -62,17 +65,25 @@ type Worker struct {
 	Outside
 	Keys
 	Webhooks
+	Messages
 	BaseURL string `help:"How links in messages begin." required:"" placeholder:"URL"`
 }
 
 // Run works until ctx ends.
 func (c *Worker) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	return runRole(ctx, c.Log, c.Outside, c.Keys, func(e *engine) error {
 		baseURL, err := Serving{BaseURL: c.BaseURL}.baseURL()
 		if err != nil {
 			return err
 		}
-		e.startWorker(baseURL, notify.OutboxSender{Outbox: e.store}, c.Webhooks)
+		senders, err := c.senders(ctx, e.store, baseURL)
+		if err != nil {
+			return err
+		}
+		e.startWorker(baseURL, senders, c.Webhooks)
 		return nil
 	})
 }

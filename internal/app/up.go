@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"latchkey/internal/keyset"
-	"latchkey/internal/notify"
 	"latchkey/internal/postgres"
 	"latchkey/internal/store"
 	"latchkey/internal/temporalserver"
@@ -24,6 +23,7 @@ type Up struct {
 	Outside
 	Serving
 	Webhooks
+	Messages
 	Data         string `help:"Where everything is kept." type:"path" default:".latchkey"`
 	TemporalUI   string `name:"temporal-ui" help:"Where the Temporal UI listens." default:"127.0.0.1:8233"`
 	TemporalPort int    `help:"The port of Temporal's frontend on 127.0.0.1; 0 takes a free one." default:"0"`
@@ -44,6 +44,9 @@ type up struct {
 func (c *Up) Run(ctx context.Context) (err error) {
 	baseURL, err := c.baseURL()
 	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
@@ -89,12 +92,18 @@ func (u *up) start(ctx context.Context) error {
 	if err := firstAccount(ctx, u.store, "Latchkey", filepath.Join(u.settings.Data, "api-key")); err != nil {
 		return err
 	}
-	u.startWorker(u.baseURL, notify.OutboxSender{Outbox: u.store}, u.settings.Webhooks)
-	if err := u.startAPI(listener, u.settings.Serving, u.settings.Webhooks); err != nil {
+	senders, err := u.settings.senders(ctx, u.store, u.baseURL)
+	if err != nil {
+		return err
+	}
+	u.startWorker(u.baseURL, senders, u.settings.Webhooks)
+	if err := u.startAPI(listener, u.settings.Serving, u.settings.Messages, u.settings.Webhooks); err != nil {
 		return err
 	}
 	u.say("API", u.baseURL, "documentation at /docs")
-	u.say("Messages", u.baseURL+"/dev/outbox", "what would have been sent")
+	if u.settings.outbox() {
+		u.say("Messages", u.baseURL+"/dev/outbox", "what would have been sent")
+	}
 	u.say("API key", u.inData("api-key"), "for Authorization: Bearer")
 	if u.settings.Demo {
 		return u.startDemo(ctx)

@@ -82,9 +82,11 @@ type Preferences struct {
 // Notification is a way to be told, or not to be.
 type Notification string
 
-// The ways to tell a member of an unlock. Until push and SMS have a sender,
-// email stands in for both.
+// The ways to tell a member of an unlock. Who has no phone signed in is told by SMS
+// instead of push, and who has no number by email.
 const (
+	NotifyPush  Notification = "push"
+	NotifySMS   Notification = "sms"
 	NotifyEmail Notification = "email"
 	NotifyMuted Notification = "muted"
 )

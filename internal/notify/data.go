@@ -32,6 +32,14 @@ type Data struct {
 	Code          string    // sign_in_code
 	CodeMinutes   int       // sign_in_code: how long it works
 
+	// Calendar names the invitation to calendars: an id, and a number that grows with
+	// each change. Empty: there is no entry.
+	Calendar struct {
+		UID      string
+		Sequence int64
+		Written  time.Time
+	}
+
 	// Of a reservation.
 	HostName        string
 	VisitorName     string

@@ -10,7 +10,9 @@
 //
 // Who is written to, and when, is not decided here but by access.Notices. Who is
 // written to how is a [Sender]: [OutboxSender] keeps messages for developers to
-// read instead of sending them.
+// read instead of sending them; packages sendgrid, smtp, twilio and push send them. What a
+// sender cannot send it says in one vocabulary, a [Refusal]; what follows from that,
+// another try or another channel, is package delivery's.
 //
 // Everything in Data was typed by somebody. Names are cleaned of control and
 // invisible characters and shortened, so that they can neither add a header to an

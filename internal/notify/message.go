@@ -43,8 +43,38 @@ func Templates() []Template {
 	}
 }
 
-// Texted lists the templates that can go by SMS: those for visitors, who may have a
-// number and no address (K1, K3).
+// Reaches says whether a kind of message can go by a channel. Everything can go by
+// email. A sign-in code proves an address and an invitation is for one (I3), so
+// neither goes to a number. Phones are notified of unlocks (I7).
+func Reaches(c Channel, t Template) bool {
+	switch c {
+	case ChannelEmail:
+		return true
+	case ChannelSMS:
+		return t != access.TemplateSignInCode && t != access.TemplateInvitation
+	case ChannelPush:
+		return t == access.TemplateEntranceUnlocked
+	}
+	return false
+}
+
+// Others are the channels that stand in for one, the best first. Nothing is moved to
+// a phone's notifications: who wants those says so.
+func Others(c Channel) []Channel {
+	switch c {
+	case ChannelPush:
+		return []Channel{ChannelSMS, ChannelEmail}
+	case ChannelSMS:
+		return []Channel{ChannelEmail}
+	case ChannelEmail:
+		return []Channel{ChannelSMS}
+	}
+	return nil
+}
+
+// Texted lists the templates with an SMS of their own wording: those for visitors, who
+// may have a number and no address (K1, K3). By SMS the others say their first
+// sentence and their link.
 func Texted() []Template {
 	return []Template{
 		access.TemplateAccessInstructions,
@@ -72,6 +102,9 @@ const (
 // Message is what one person is told, ready to be sent. To is an address or
 // number, Locale the BCP 47 tag of the language it is written in, At the instant
 // (UTC) at which it was due. Links are the web addresses in it, in order.
+//
+// A push notification has its title in Subject and goes to a person, who may have
+// several phones or none: To is the person's id.
 type Message struct {
 	ID       string
 	To       string
@@ -83,13 +116,34 @@ type Message struct {
 	HTML     string
 	Links    []string
 	At       time.Time
+
+	// Unsubscribe is where a person switches messages of this kind off, if it is one
+	// that they may do without: an unlock notice (I7). It goes into List-Unsubscribe.
+	Unsubscribe string `json:",omitzero"`
+	// Calendar is an entry for the reader's calendar, if the message is about a time
+	// of theirs: an invitation for a window.
+	Calendar string `json:",omitzero"`
 }
 
-// Sender gives a message to whoever delivers it. Sends are at least once: a
-// sender that returned an error is asked again with the same Message.ID.
+// Sender gives a message to whoever delivers it. A message that was not sent is an
+// error with a [Refusal] in it. Sends are at least once: a sender that returned an
+// error may be asked again with the same Message.ID.
 type Sender interface {
 	Send(ctx context.Context, m Message) error
 }
+
+// Repeatable is a sender that takes the same message twice as if it were once, so
+// that nothing has to be remembered about a send that was cut off.
+type Repeatable interface{ Repeatable() }
+
+// Witness is a sender whose vendor can be asked, after the answer was lost,
+// whether it has taken a message since an instant.
+type Witness interface {
+	Took(ctx context.Context, m Message, since time.Time) (bool, error)
+}
+
+// Senders are the configured senders. A channel without one is not used.
+type Senders map[Channel]Sender
 
 // Outbox keeps messages. Keeping one with an ID that is already kept changes
 // nothing and is no error.
@@ -102,6 +156,9 @@ type Outbox interface {
 type OutboxSender struct {
 	Outbox Outbox
 }
+
+// Repeatable says that a message is kept once, however often it is sent.
+func (OutboxSender) Repeatable() {}
 
 // Send keeps the message.
 func (s OutboxSender) Send(ctx context.Context, m Message) error {

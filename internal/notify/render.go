@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/internal/access"
 	"latchkey/internal/notify/wording"
 )
 
@@ -39,7 +40,7 @@ func Render(channel Channel, t Template, locale string, zone *time.Location, d D
 	if !slices.Contains(Templates(), t) {
 		return Message{}, fmt.Errorf("render: there is no template %q", t)
 	}
-	if channel != ChannelEmail && (channel != ChannelSMS || !slices.Contains(Texted(), t)) {
+	if !Reaches(channel, t) {
 		return Message{}, fmt.Errorf("render: %s does not go by %q", t, channel)
 	}
 	if zone == nil {
@@ -54,11 +55,18 @@ func Render(channel Channel, t Template, locale string, zone *time.Location, d D
 		return Message{}, fmt.Errorf("render %s: %w", t, err)
 	}
 	w := writer{Voice: messages.In(locale), zone: zone, data: d}
-	if channel == ChannelSMS {
+	if channel == ChannelSMS && slices.Contains(Texted(), t) {
 		m := Message{Channel: channel, Template: t, Locale: w.Language(), Text: w.sms(t), Links: []string{d.BookingURL}}
 		return m, w.Err()
 	}
 	c := w.compose(t)
+	if channel != ChannelEmail {
+		m := Message{Channel: channel, Template: t, Locale: c.Language, Text: w.short(t, c), Links: c.links()}
+		if channel == ChannelPush {
+			m.Subject = c.Subject
+		}
+		return m, w.Err()
+	}
 	if err := w.Err(); err != nil {
 		return Message{}, fmt.Errorf("render %s: %w", t, err)
 	}
@@ -68,8 +76,8 @@ func Render(channel Channel, t Template, locale string, zone *time.Location, d D
 	}
 	return Message{
 		Channel: ChannelEmail, Template: t, Locale: c.Language,
-		Subject: c.Subject, Text: c.text(), HTML: html, Links: c.links(),
-	}, nil
+		Subject: c.Subject, Text: c.text(), HTML: html, Links: c.links(), Calendar: w.calendar(t),
+	}, w.Err()
 }
 
 // StyleSource is the Content-Security-Policy source of the style block in every
@@ -108,6 +116,33 @@ func (c content) text() string {
 	blocks = append(blocks, "-- \n"+c.Footer)
 	blocks = slices.DeleteFunc(blocks, func(s string) bool { return s == "" })
 	return strings.Join(blocks, "\n\n") + "\n"
+}
+
+// calendar is the entry of an invitation for a window. The link is not in it: it is a
+// secret, and calendars are shared.
+func (w writer) calendar(t Template) string {
+	d := w.data
+	if t != access.TemplateInvitation || d.Calendar.UID == "" || d.StartsAt.IsZero() || d.EndsAt.IsZero() {
+		return ""
+	}
+	var lines []string
+	for _, f := range w.facts(w.inviter, w.entrances) {
+		lines = append(lines, f.Label+": "+f.Value)
+	}
+	return CalendarEntry{
+		UID: d.Calendar.UID, Sequence: d.Calendar.Sequence, Written: d.Calendar.Written, Start: d.StartsAt, End: d.EndsAt,
+		Summary: d.PropertyName, Location: d.PropertyName, Description: strings.Join(lines, "\n"),
+	}.ICS()
+}
+
+// short is the message as one line: its first sentence, the instant it is about, its
+// link.
+func (w writer) short(t Template, c content) string {
+	parts := []string{c.Lead}
+	if t == access.TemplateEntranceUnlocked {
+		parts = append(parts, w.Instant(w.data.OpenedAt, w.zone))
+	}
+	return strings.Join(append(parts, c.links()...), " ")
 }
 
 func (c content) links() []string {

@@ -39,12 +39,17 @@ func owe(ctx context.Context, tx pgx.Tx, itemID string, t access.EventType, key 
 // channel of the first message (K6, K11).
 var owedSQL = map[access.Party]string{
 	access.PartyGuest: `SELECT account_id, guest_id, 'email' FROM invitations WHERE id = $2`,
-	access.PartyInviter: `SELECT i.account_id, m.person_id, 'email' FROM invitations i JOIN members m ON m.id = i.inviter_id
+	access.PartyInviter: `SELECT i.account_id, m.person_id, CASE WHEN $3 = 'entrance_unlocked' THEN ` + unlockChannelSQL + ` ELSE 'email' END
+		FROM invitations i JOIN members m ON m.id = i.inviter_id
 		WHERE i.id = $2 AND m.removed_at IS NULL AND NOT ($3 = 'entrance_unlocked' AND m.preferences ->> 'unlocks' = 'muted')`,
 	access.PartyVisitor: `SELECT account_id, visitor_id, channel FROM reservations WHERE id = $2`,
 	access.PartyHost: `SELECT r.account_id, m.person_id, 'email' FROM reservations r JOIN members m ON m.id = r.host_id
 		WHERE r.id = $2 AND m.removed_at IS NULL`,
 }
+
+// unlockChannelSQL is how a member (as m) wants to hear of unlocks. Whether they can
+// be reached that way shows when the message is sent.
+const unlockChannelSQL = `CASE WHEN m.preferences ->> 'unlocks' IN ('push', 'sms') THEN m.preferences ->> 'unlocks' ELSE 'email' END`
 
 // queueOwed is [owe] as part of a batch.
 func queueOwed(batch *pgx.Batch, itemID string, t access.EventType, key string, params messageParams, now time.Time) {
@@ -72,22 +77,34 @@ type QueuedMessage struct {
 	Secret   []byte
 	Attempts int
 	Written  time.Time
+
+	TriedAt  time.Time // when a vendor was first given it; zero: never
+	Unknowns int       // how often the vendor's answer was lost
+	Tried    []string  // the channels by which the same was tried before
+	Replaces bool      // it stands in for one that another channel could not deliver
+	CutOff   bool      // whoever was sending it died before the vendor's answer was recorded
 }
 
 // DueMessages lists what waits to be sent at an instant, oldest first, and when
-// the next message after those is due (zero if none). A person's later messages
-// wait for an earlier one that is being tried again.
+// the next message after those is due (zero if none). What is being sent is due again
+// when its claim has run out. A person's later messages wait for an earlier one that
+// goes by the same channel and is being tried again.
 func (s *Store) DueMessages(ctx context.Context, limit int, now time.Time) (due []QueuedMessage, next time.Time, err error) {
-	rows, err := s.pool.Query(ctx, `SELECT id, person_id, coalesce(item_id, ''), channel, template, params, secret, attempts, created_at FROM messages m
-		WHERE state = 'queued' AND not_before <= $1 AND NOT EXISTS (
-			SELECT 1 FROM messages e WHERE e.person_id = m.person_id AND e.state = 'queued' AND e.id < m.id AND e.not_before > $1)
+	rows, err := s.pool.Query(ctx, `SELECT id, person_id, coalesce(item_id, ''), channel, template, params, secret, attempts, created_at,
+			tried_at, unknowns, tried, instead_of IS NOT NULL, state = 'sending' FROM messages m
+		WHERE state IN ('queued', 'sending') AND (state = 'queued' AND not_before <= $1 OR state = 'sending' AND lease_until <= $1) AND NOT EXISTS (
+			SELECT 1 FROM messages e WHERE e.person_id = m.person_id AND e.channel = m.channel AND e.id < m.id
+				AND (e.state = 'queued' AND e.not_before > $1 OR e.state = 'sending' AND e.lease_until > $1))
 		ORDER BY id LIMIT $2`, instant(now), limit)
 	if err != nil {
 		return nil, next, err
 	}
 	due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m QueuedMessage, err error) {
 		var params []byte
-		if err = row.Scan(&m.ID, &m.PersonID, &m.ItemID, &m.Channel, &m.Template, &params, &m.Secret, &m.Attempts, &m.Written); err == nil {
+		var triedAt *time.Time
+		err = row.Scan(&m.ID, &m.PersonID, &m.ItemID, &m.Channel, &m.Template, &params, &m.Secret, &m.Attempts, &m.Written,
+			&triedAt, &m.Unknowns, &m.Tried, &m.Replaces, &m.CutOff)
+		if m.TriedAt = orZero(triedAt); err == nil {
 			err = json.Unmarshal(params, &m.Params)
 		}
 		return m, err
@@ -96,40 +113,9 @@ func (s *Store) DueMessages(ctx context.Context, limit int, now time.Time) (due 
 		return nil, next, err
 	}
 	var later *time.Time
-	err = s.pool.QueryRow(ctx, `SELECT min(not_before) FROM messages WHERE state = 'queued' AND not_before > $1`, instant(now)).Scan(&later)
+	err = s.pool.QueryRow(ctx, `SELECT least((SELECT min(not_before) FROM messages WHERE state = 'queued' AND not_before > $1),
+		(SELECT min(lease_until) FROM messages WHERE state = 'sending' AND lease_until > $1))`, instant(now)).Scan(&later)
 	return due, orZero(later), err
-}
-
-// MessageSent notes that a message has left and forgets its secret.
-func (s *Store) MessageSent(ctx context.Context, id string, now time.Time) error {
-	return s.endMessage(ctx, id, "sent", access.EventMessageSent, "", now)
-}
-
-// MessageFailed gives a message up. The reason is a code, never a vendor's text.
-func (s *Store) MessageFailed(ctx context.Context, id, reason string, now time.Time) error {
-	return s.endMessage(ctx, id, "failed", access.EventMessageFailed, reason, now)
-}
-
-// MessageDeferred keeps a message that could not be sent for another try.
-func (s *Store) MessageDeferred(ctx context.Context, id, reason string, retryAt time.Time) error {
-	_, err := s.pool.Exec(ctx, `UPDATE messages SET attempts = attempts + 1, last_error = $2, not_before = $3 WHERE id = $1 AND state = 'queued'`,
-		id, reason, instant(retryAt))
-	return err
-}
-
-// endMessage notes how a message ended, once, with its event; a sign-in code
-// belongs to no account and to no log. It is one statement, because unlocks share
-// the disk with it.
-func (s *Store) endMessage(ctx context.Context, id, state string, t access.EventType, reason string, now time.Time) error {
-	_, err := s.pool.Exec(ctx, `WITH ended AS (
-			UPDATE messages SET state = $2, sent_at = CASE WHEN $2 = 'sent' THEN $3::timestamptz END, secret = NULL, attempts = attempts + 1, last_error = $5
-			WHERE id = $1 AND state = 'queued' RETURNING account_id, item_id, template, channel)
-		INSERT INTO events (id, account_id, type, at, recorded_at, property_id, item_id, code, detail, dedup_key)
-		SELECT $6, account_id, $4, $3, $3, coalesce((SELECT property_id FROM invitations WHERE invitations.id = item_id), (SELECT property_id FROM reservations WHERE reservations.id = item_id)), item_id, $5,
-			jsonb_build_object('template', template, 'channel', channel), $1 || '/' || $4
-		FROM ended WHERE account_id IS NOT NULL ON CONFLICT DO NOTHING`,
-		id, state, instant(now), string(t), reason, newID("evt"))
-	return err
 }
 
 // InvitationMessage reads what a message about an invitation says: the invitation

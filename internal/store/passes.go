@@ -117,8 +117,8 @@ const passOpenedSQL = `WITH item AS (
 		UPDATE invitations i SET last_used_at = greatest(i.last_used_at, least($6, p.expires_at)) FROM item, passes p, logged
 		WHERE i.id = item.id AND p.id = $9 AND p.invitation_id = item.id AND $6 >= p.issued_at - interval '30 seconds' RETURNING i.id),
 	told AS (
-		INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
-		SELECT $11, item.account_id, m.person_id, $12, item.id, jsonb_build_object('at', $13::text, 'entrance_id', $8::text), $10 || '/' || $12, $7, $7
+		INSERT INTO messages (id, account_id, person_id, channel, template, item_id, params, dedup_key, not_before, created_at)
+		SELECT $11, item.account_id, m.person_id, ` + unlockChannelSQL + `, $12, item.id, jsonb_build_object('at', $13::text, 'entrance_id', $8::text), $10 || '/' || $12, $7, $7
 		FROM item, logged JOIN members m ON m.id = (SELECT inviter_id FROM item) WHERE m.preferences ->> 'unlocks' IS DISTINCT FROM 'muted'
 		ON CONFLICT DO NOTHING RETURNING id)
 	SELECT (SELECT count(*) FROM item), (SELECT count(*) FROM used), (SELECT count(*) FROM told)`

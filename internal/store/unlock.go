@@ -303,8 +303,8 @@ const recordOpenedSQL = `WITH done AS (
 		SELECT $4, done.account_id, $5, $3, $6, used.property_id, used.id, done.entrance_id, $2, used.guest_id, 'I7',
 			jsonb_build_object('via', done.via), 'command/' || $1 || '/opened' FROM done, used ON CONFLICT DO NOTHING),
 	told AS (
-		INSERT INTO messages (id, account_id, person_id, template, item_id, params, dedup_key, not_before, created_at)
-		SELECT $7, done.account_id, m.person_id, $8, used.id, jsonb_build_object('at', $9::text, 'entrance_id', done.entrance_id),
+		INSERT INTO messages (id, account_id, person_id, channel, template, item_id, params, dedup_key, not_before, created_at)
+		SELECT $7, done.account_id, m.person_id, ` + unlockChannelSQL + `, $8, used.id, jsonb_build_object('at', $9::text, 'entrance_id', done.entrance_id),
 			'command/' || $1 || '/' || $8, $6, $6
 		FROM done, used JOIN members m ON m.id = used.inviter_id AND m.removed_at IS NULL WHERE m.preferences ->> 'unlocks' IS DISTINCT FROM 'muted'
 		ON CONFLICT DO NOTHING RETURNING id),

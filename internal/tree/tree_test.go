@@ -164,6 +164,8 @@ func TestPackagesKnowOnlyWhomTheyMay(t *testing.T) {
 		"./panelsim":           {"go.temporal.io/", "github.com/jackc/pgx", "latchkey/internal/store", "latchkey/api", "latchkey/workflows"},
 		"./internal/store":     {"go.temporal.io/server", "latchkey/workflows", "latchkey/api"},
 		"./api":                {"go.temporal.io/server"},
+		"./internal/notify":    {"go.temporal.io/", "github.com/jackc/pgx", "latchkey/internal/store", "github.com/sendgrid", "github.com/twilio"},
+		"./internal/delivery":  {"go.temporal.io/server", "latchkey/api", "latchkey/workflows"},
 		"./internal/story":     {"go.temporal.io/", "github.com/jackc/pgx", "latchkey/internal/store"},
 	}
 	for pkg, prefixes := range forbidden {

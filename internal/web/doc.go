@@ -17,6 +17,8 @@
 //     reservation (K3, K7, K8)
 //   - [SignInPage]: /sign-in, with a code from an email
 //   - [FailurePage]: what a form answers that could not be carried out
+//   - [MutePage] and [MuteNotFoundPage]: /mute/{token}, where a member switches off
+//     unlock notices (I7)
 //
 // Pages for guests speak the guest's language (locales); those for developers
 // speak English.
