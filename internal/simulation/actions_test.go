@@ -27,7 +27,10 @@ type shown struct {
 	Clock  time.Time     `json:"clock"`
 	Number string        `json:"number"`
 	Grants []panel.Grant `json:"grants"`
-	Slots  []struct {
+
+	Policies   []panel.Policy `json:"policies"`
+	LeaseUntil *time.Time     `json:"lease_until"`
+	Slots      []struct {
 		Slot  int     `json:"slot"`
 		Open  bool    `json:"open"`
 		KeyID *string `json:"key_id"`
@@ -81,9 +84,15 @@ func (w *world) act() {
 		w.endVisit()
 	case n < 81:
 		w.nightOnly()
-	case n < 83:
+	case n < 82:
 		w.share()
-	case n < 95:
+	case n < 84:
+		w.lockDown()
+	case n < 86:
+		w.takePass()
+	case n < 89:
+		w.showPass()
+	case n < 97:
 		w.breakPanel()
 	default:
 		w.replace()
@@ -299,6 +308,17 @@ func (w *world) share() {
 		w.Fatal(err)
 	}
 	p.sharing.set(w.clock.Now(), on)
+}
+
+// lockDown locks a property down, or lifts that (I17).
+func (w *world) lockDown() {
+	w.Helper()
+	p := pick(w, w.places)
+	on := !p.locked.at(w.clock.Now()) && w.rnd.IntN(2) == 0
+	if _, err := w.store.LockDown(w.ctx, w.account, p.id, on, w.clock.Now()); err != nil {
+		w.Fatal(err)
+	}
+	p.locked.set(w.clock.Now(), on)
 }
 
 // breakPanel does something to a panel that it should survive.

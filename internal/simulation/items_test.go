@@ -176,7 +176,8 @@ func (w *world) moveVisit(v *visit) {
 // behind. One that does not answer is tried again the next time.
 func (w *world) push() {
 	w.Helper()
-	rows := must(w.db.Query(w.ctx, `SELECT DISTINCT panel_id FROM grants WHERE confirmed_revision < desired_revision`))(w)
+	rows := must(w.db.Query(w.ctx, `SELECT panel_id FROM grants WHERE confirmed_revision < desired_revision
+		UNION SELECT panel_id FROM panel_policies WHERE confirmed_version < desired_version`))(w)
 	var behind []string
 	for rows.Next() {
 		var id string

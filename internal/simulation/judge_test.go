@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"latchkey/internal/panel"
 	"latchkey/internal/story"
 )
 
@@ -25,29 +26,51 @@ func (w *world) judgeCode(v *visit, s *sim, op string, is shown, answer story.Ob
 	if s.fault == "refuse" || is.LockedUntil != nil {
 		return
 	}
-	known, free, here := false, false, false
+	known, free, here := false, false, false // the grant, a slot, the key
 	for _, slot := range is.Slots {
 		free = free || slot.KeyID == nil
 		here = here || slot.KeyID != nil && *slot.KeyID == v.s.KeyID
 	}
-	inside := false
+	now := false
 	for _, g := range is.Grants {
 		if g.GrantID != v.s.ID || g.Tombstone {
 			continue
 		}
 		known = true
-		inside = g.NoPickup == "" && (g.StartsAt == nil || !is.Clock.Before(*g.StartsAt)) && (g.EndsAt == nil || is.Clock.Before(*g.EndsAt))
+		now = g.NoPickup == "" && inside(g, is.Clock)
 	}
-	want := known && inside && here
+	want := known && now && here && is.leased() && is.open(s.id, v.s.KeyID)
 	if op == "dropoff" {
 		want = known && free
 	}
 	if opened && !want {
-		w.Errorf("%s: a box opened for %s though by what it holds it should not (known %t, inside %t, here %t, free %t)", v.s.ID, op, known, inside, here, free)
+		w.Errorf("%s: a box opened for %s though by what it holds it should not (known %t, inside %t, here %t, free %t)", v.s.ID, op, known, now, here, free)
 	}
 	if !opened && want && answer.Text("reason") != "refused" {
 		w.Errorf("%s: a box refused %s with %q though by what it holds it should open", v.s.ID, op, answer.Text("reason"))
 	}
+}
+
+// inside is whether the window of a grant contains an instant.
+func inside(g panel.Grant, at time.Time) bool {
+	return (g.StartsAt == nil || !at.Before(*g.StartsAt)) && (g.EndsAt == nil || at.Before(*g.EndsAt))
+}
+
+// leased is whether a panel may admit by itself (P2).
+func (is shown) leased() bool { return is.LeaseUntil != nil && is.Clock.Before(*is.LeaseUntil) }
+
+// open is what the panel's policy document of an entrance, or of the box, says. The
+// only opening times here are the night's.
+func (is shown) open(entranceID, keyID string) bool {
+	for _, d := range is.Policies {
+		if d.EntranceID != entranceID {
+			continue
+		}
+		hour := is.Clock.Hour()
+		night := len(d.Schedules) == 0 || hour >= 22 || hour < 6
+		return d.OpenToGuests && !d.LockedDown && night && (keyID == "" || !slices.Contains(d.LockedKeys, keyID))
+	}
+	return true
 }
 
 // command is a momentary command as the engine gave it.
@@ -167,5 +190,29 @@ func (w *world) judgePanels() {
 		if err := rows.Err(); err != nil {
 			w.Fatal(err)
 		}
+		w.judgePolicies(s)
+	}
+}
+
+// judgePolicies is judgePanels for policy documents (P2).
+func (w *world) judgePolicies(s *sim) {
+	w.Helper()
+	held := map[string]int64{}
+	for _, d := range w.look(s).Policies {
+		held[d.EntranceID] = d.Version
+	}
+	rows := must(w.db.Query(w.ctx, `SELECT entrance_id, desired_version, confirmed_version FROM panel_policies WHERE panel_id = $1`, s.id))(w)
+	for rows.Next() {
+		var id string
+		var desired, confirmed int64
+		if err := rows.Scan(&id, &desired, &confirmed); err != nil {
+			w.Fatal(err)
+		}
+		if desired != confirmed || held[id] != desired {
+			w.Errorf("%s should hold version %d of the policy of %s, has confirmed %d and holds %d", s.id, desired, id, confirmed, held[id])
+		}
+	}
+	if err := rows.Err(); err != nil {
+		w.Fatal(err)
 	}
 }

@@ -25,6 +25,7 @@ func TestDaysOfFaults(t *testing.T) {
 	t.Logf("SIMULATION_SEED=%d", seed)
 	w := begin(t, seed)
 	w.furnish()
+	w.givePhone()
 	for range guests {
 		w.invite()
 	}
@@ -82,14 +83,15 @@ func (w *world) catchUp() {
 			}
 		}
 		var pending int
-		if err := w.db.QueryRow(w.ctx, `SELECT count(*) FROM grants WHERE confirmed_revision < desired_revision`).Scan(&pending); err != nil {
+		if err := w.db.QueryRow(w.ctx, `SELECT (SELECT count(*) FROM grants WHERE confirmed_revision < desired_revision)
+			+ (SELECT count(*) FROM panel_policies WHERE confirmed_version < desired_version)`).Scan(&pending); err != nil {
 			w.Fatal(err)
 		}
 		if behind == 0 && pending == 0 {
 			return
 		}
 		if time.Now().After(deadline) { //nolint:forbidigo // see above
-			w.Fatalf("%d panels have not reported and %d grants are not confirmed", behind, pending)
+			w.Fatalf("%d panels have not reported and %d grants and policies are not confirmed", behind, pending)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package simulation_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -102,7 +103,11 @@ type world struct {
 	sims   []*sim
 	guests []*guest
 	visits []*visit
+	passes []*held
 	tally  map[string]int
+
+	phone   ed25519.PrivateKey
+	session string
 }
 
 func must[V any](value V, err error) func(t testing.TB) V {
