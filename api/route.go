@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
+	"latchkey/internal/panel"
 	"latchkey/internal/photo"
 )
 
@@ -64,6 +65,9 @@ func signedBody(r *route) { r.asItIs = true }
 
 // photograph takes a body as large as a photo of a phone is.
 func photograph(r *route) { r.body, r.within = photo.MaxBytes+1<<20, photoReadTimeout+handlerTimeout }
+
+// signed answers with a compact JWS, as panels ask with one (P1).
+func signed(r *route) { r.answers = panel.ContentType }
 
 // picture answers with a photo as it is kept (K7).
 func picture(r *route) { r.answers = "image/jpeg" }

@@ -123,11 +123,11 @@ func (s *service) routes() []route {
 		handle(http.MethodGet, "/v1/explain", readItems, "Why? Whether access would be given at any instant, and the rule that decides", (*service).why),
 
 		// Panels
-		handle(http.MethodPost, "/panel/v1/enrol", public, "A panel enrols", (*service).enrolPanel, unkeyed),
-		handle(http.MethodPost, "/panel/v1/events", public, "A panel reports events", (*service).panelEvents, unkeyed),
-		handle(http.MethodPost, "/panel/v1/taps", public, "A phone was held to a panel", (*service).panelTap, unkeyed),
-		handle(http.MethodGet, "/panel/v1/commands", public, "A panel that cannot be reached fetches its messages", (*service).panelPoll, longPoll),
-		handle(http.MethodPost, "/panel/v1/answers", public, "A panel answers messages that it has fetched", (*service).panelAnswers, unkeyed),
-		handle(http.MethodPost, "/panel/v1/sync", public, "A panel asks for everything it should hold", (*service).panelSync, unkeyed),
+		handle(http.MethodPost, "/panel/v1/enrol", public, "A panel enrols", (*service).enrolPanel, unkeyed, signed),
+		handle(http.MethodPost, "/panel/v1/events", public, "A panel reports events", (*service).panelEvents, unkeyed, signed),
+		handle(http.MethodPost, "/panel/v1/taps", public, "A phone was held to a panel", (*service).panelTap, unkeyed, signed),
+		handle(http.MethodGet, "/panel/v1/commands", public, "A panel that cannot be reached fetches its messages", (*service).panelPoll, longPoll, signed),
+		handle(http.MethodPost, "/panel/v1/answers", public, "A panel answers messages that it has fetched", (*service).panelAnswers, unkeyed, signed),
+		handle(http.MethodPost, "/panel/v1/sync", public, "A panel asks for everything it should hold", (*service).panelSync, unkeyed, signed),
 	}
 }
