@@ -40,18 +40,7 @@ type Remover struct {
 
 // Run works until ctx ends.
 func (m *Remover) Run(ctx context.Context) {
-	tick := time.NewTicker(replanEvery)
-	defer tick.Stop()
-	for {
-		if err := m.remove(ctx); err != nil && ctx.Err() == nil {
-			m.Log.LogAttrs(ctx, slog.LevelWarn, "items of a removed member wait to be revoked or moved", slog.Any("error", err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	every(ctx, replanEvery, m.Log, "items of a removed member wait to be revoked or moved", m.remove)
 }
 
 func (m *Remover) remove(ctx context.Context) error {

@@ -51,18 +51,7 @@ const (
 
 // Run replans until ctx ends.
 func (p *Replanner) Run(ctx context.Context) {
-	tick := time.NewTicker(replanEvery)
-	defer tick.Stop()
-	for {
-		if err := p.replan(ctx); err != nil && ctx.Err() == nil {
-			p.Log.LogAttrs(ctx, slog.LevelWarn, "items of a changed property wait to be worked out anew", slog.Any("error", err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	every(ctx, replanEvery, p.Log, "items of a changed property wait to be worked out anew", p.replan)
 }
 
 func (p *Replanner) replan(ctx context.Context) error {

@@ -48,18 +48,7 @@ const (
 
 // Run sweeps until ctx ends.
 func (s *Sweeper) Run(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.Log.LogAttrs(ctx, slog.LevelWarn, "the sweeper could not finish and will try again", slog.Any("error", err))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	every(ctx, sweepEvery, s.Log, "the sweeper could not finish and will try again", s.sweep)
 }
 
 func (s *Sweeper) sweep(ctx context.Context) error {
