@@ -13,7 +13,7 @@ func every(ctx context.Context, period time.Duration, log *slog.Logger, waits st
 	defer tick.Stop()
 	for {
 		if err := do(ctx); err != nil && ctx.Err() == nil {
-			log.LogAttrs(ctx, slog.LevelWarn, waits, slog.Any("error", err))
+			log.LogAttrs(ctx, slog.LevelWarn, "work waits and will be tried again", slog.String("what", waits), slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():

@@ -48,7 +48,7 @@ const (
 
 // Run sweeps until ctx ends.
 func (s *Sweeper) Run(ctx context.Context) {
-	every(ctx, sweepEvery, s.Log, "the sweeper could not finish and will try again", s.sweep)
+	every(ctx, sweepEvery, s.Log, "what a crash left half made is to be finished", s.sweep)
 }
 
 func (s *Sweeper) sweep(ctx context.Context) error {

@@ -93,7 +93,7 @@ func TestGuestPages(t *testing.T) {
 	wrong := s.browser(ctx)
 	status, _, text := wrong.send(http.MethodGet, link, nil)
 	wrong.expect(status, text, http.StatusOK, "Rosa Marques")
-	status, path, text := wrong.send(http.MethodPost, link+"/accept", nil)
+	status, path, _ := wrong.send(http.MethodPost, link+"/accept", nil)
 	if path != "/sign-in" {
 		t.Fatalf("somebody who is not signed in is led to %s (%d)", path, status)
 	}
