@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -9,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 )
 
 //go:embed assets
@@ -25,8 +28,9 @@ type asset struct {
 }
 
 var contentTypes = map[string]string{
-	".css": "text/css; charset=utf-8",
-	".svg": "image/svg+xml",
+	".css":         "text/css; charset=utf-8",
+	".svg":         "image/svg+xml",
+	".webmanifest": "application/manifest+json",
 }
 
 // assets are the embedded files by name. They are part of the program: should one
@@ -39,6 +43,7 @@ func loadAssets() (map[string]asset, error) {
 		return nil, fmt.Errorf("list assets: %w", err)
 	}
 	loaded := map[string]asset{}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(path.Ext(a), path.Ext(b)) }) // manifests name icons, and come last
 	for _, name := range names {
 		content, err := assetFiles.ReadFile(name)
 		if err != nil {
@@ -47,6 +52,9 @@ func loadAssets() (map[string]asset, error) {
 		contentType, known := contentTypes[path.Ext(name)]
 		if !known {
 			return nil, fmt.Errorf("asset %s has no content type; add it to contentTypes", name)
+		}
+		if path.Ext(name) == ".webmanifest" {
+			content = bytes.ReplaceAll(content, []byte("/icon.svg"), []byte(loaded["icon.svg"].url))
 		}
 		sum := sha256.Sum256(content)
 		base := path.Base(name)
@@ -68,7 +76,7 @@ func assetURL(name string) (string, error) {
 	return a.url, nil
 }
 
-// Assets serves the pages' style sheet and icon at /assets/<hash>-name, to GET and
+// Assets serves the pages' style sheet, icon and manifest at /assets/<hash>-name, to GET and
 // HEAD. The hash is the content's, so browsers may keep a file for ever; an
 // address with another hash is not found.
 func Assets() http.Handler {

@@ -25,8 +25,8 @@ var templates = template.Must(template.New("").
 
 var catalog = sync.OnceValues(func() (*wording.Catalog, error) { return wording.Load(locales) })
 
-// policy is what every page is allowed to load: its own style sheet and icon.
-const policy = "default-src 'none'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+// policy is what every page is allowed to load: its own style sheet, icon and manifest.
+const policy = "default-src 'none'; img-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // page is one response: a template, what it shows, and under which style policy.
 type page struct {
