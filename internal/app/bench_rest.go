@@ -78,7 +78,7 @@ func family(engine int, dataDir string) (ticks, memory int64, err error) {
 		if pid != strconv.Itoa(engine) && pid != server && fields[1] != server {
 			continue
 		}
-		for _, field := range fields[11:13] { // utime, stime
+		for _, field := range fields[11:15] { // utime, stime, and those of children that have ended
 			n, err := strconv.ParseInt(field, 10, 64)
 			if err != nil {
 				return 0, 0, err

@@ -90,6 +90,12 @@ type Store struct {
 // milliseconds at a time.
 const poolSize = 20
 
+// restConnections gives connections back soon after a burst: each holds a process of
+// PostgreSQL with megabytes of its own.
+func restConnections(config *pgxpool.Config) {
+	config.MaxConnIdleTime, config.HealthCheckPeriod = 30*time.Second, 15*time.Second
+}
+
 // Open connects. The schema must be up to date.
 func Open(ctx context.Context, dsn string, keys *keyset.Keyset) (*Store, error) {
 	config, err := pgxpool.ParseConfig(dsn)
@@ -98,6 +104,7 @@ func Open(ctx context.Context, dsn string, keys *keyset.Keyset) (*Store, error) 
 	}
 	config.MaxConns = max(config.MaxConns, poolSize)
 	config.MinConns = 2
+	restConnections(config)
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	config.ConnConfig.RuntimeParams["application_name"] = "latchkey"
 	pool, err := pgxpool.NewWithConfig(ctx, config)

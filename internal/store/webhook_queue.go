@@ -90,6 +90,7 @@ func (s *Store) ServeWebhooks(ctx context.Context, deliver func(webhook.Deliveri
 		return err
 	}
 	config.MaxConns, config.MinConns = webhookPool, 0
+	restConnections(config)
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	config.ConnConfig.RuntimeParams["application_name"] = "latchkey webhooks"
 	pool, err := pgxpool.NewWithConfig(ctx, config)
