@@ -121,10 +121,7 @@ func (s *service) pressing(answer answering, done string) func(context.Context, 
 // is the same press (E2).
 func (s *service) pressUnlock(ctx context.Context, v *visitor) error {
 	entranceID := v.form("entrance_id")
-	notice := web.GuestNotice{Code: web.NoticeUnlocked, Entrance: entranceID}
-	if name, err := s.Store.EntranceName(ctx, entranceID); err == nil {
-		notice.Entrance = name
-	}
+	notice := web.GuestNotice{Code: web.NoticeUnlocked}
 	index, err := s.Store.PersonIndex(ctx, v.personID)
 	if err != nil {
 		return err
@@ -137,7 +134,28 @@ func (s *service) pressUnlock(ctx context.Context, v *visitor) error {
 		p := problemOf(s.explain(ctx, err))
 		notice.Code, notice.Status = p.Code, p.Status
 	}
+	if notice.Entrance, err = s.entranceOfMine(as(ctx, v), q.InvitationID, entranceID); err != nil {
+		return err
+	}
 	return s.guestPage(ctx, v, notice)
+}
+
+// entranceOfMine is the name of an entrance in an invitation of the signed-in guest,
+// whatever has become of it; of any other entrance it is what was asked for (E8).
+func (s *service) entranceOfMine(ctx context.Context, invitationID, entranceID string) (string, error) {
+	inv, err := s.mine(ctx, invitationID, time.Now())
+	if missing(err) {
+		return entranceID, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, e := range inv.Entrances {
+		if e.ID == entranceID {
+			return e.Name, nil
+		}
+	}
+	return entranceID, nil
 }
 
 // pressOf is the idempotency key of a form as it was shown (E2).

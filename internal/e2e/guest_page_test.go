@@ -146,6 +146,12 @@ func TestGuestPages(t *testing.T) {
 		t.Errorf("E2: a tap, an unlock and a reload opened the door %d times", len(opened))
 	}
 
+	// E8: of a door that is not hers she learns no more than that it does not open.
+	status, _, text = ana.send(http.MethodPost, key+"/unlock", url.Values{"entrance_id": {play.Garage}, "press": {"garage"}})
+	if status != http.StatusForbidden || strings.Contains(text, "Garage") {
+		t.Errorf("another door answers %d\n%s", status, text)
+	}
+
 	status, _, text = ana.send(http.MethodPost, key+"/leave", nil)
 	ana.expect(status, text, http.StatusOK, "No guest keys yet")
 	status, text = unlock("third")
